@@ -1,0 +1,1 @@
+"""TuneScout: recognise recordings of one's own catalogue from short, noisy clips."""

@@ -1,0 +1,43 @@
+"""What a fingerprint database has to do, in as few verbs as possible. Each driver is one file beside this one.
+
+Every verb raises `StoreUnavailable` (from the library's own exception) when the database cannot be reached or does not answer in
+time, and nothing else of the library's gets out. Drivers are used by several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+
+
+class Driver(Protocol):
+    """One database full of fingerprints."""
+
+    def setup(self) -> None:
+        """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
+
+    def find_song(self, sha1: str) -> Song | None:
+        """The song fingerprinted from the file with this SHA-1, or None."""
+
+    def songs(self, song_ids: Sequence[int]) -> list[Song]:
+        """The songs with these ids, in any order; ids nothing is stored under are left out."""
+
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+        """Store a whole song or nothing; it is visible to every reader when this returns.
+
+        Raises `AlreadyFingerprinted` where this SHA-1 is stored, also when somebody else was faster.
+        """
+
+    def delete(self, song_id: int) -> None:
+        """Forget a song and all its fingerprints; an unknown id is no error."""
+
+    def postings(self, hashes: UInt32s) -> Postings:
+        """Every posting of these hashes (uint32[n], distinct)."""
+
+    def counts(self) -> Counts:
+        """How many songs and fingerprints there are."""
+
+    def close(self) -> None:
+        """Let go of every connection."""
