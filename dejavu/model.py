@@ -76,3 +76,18 @@ class Counts:
 
     songs: int
     fingerprints: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A song that some query hashes agree on in time, found by one instance and not yet judged.
+
+    delta : song offset minus clip offset, in frames; negative where the clip starts before the song.
+    aligned_hashes : distinct query hashes that agree on this delta within one frame.
+    chance : expected number of hashes that would agree on some delta of this song if it had nothing to do with the clip.
+    """
+
+    song: Song
+    delta: int
+    aligned_hashes: int
+    chance: float
