@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import json
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dejavu.config.settings import ANALYSIS_FS, HOP_LENGTH
 
 UInt32s = NDArray[np.uint32]
 
@@ -32,8 +34,8 @@ class Query:
     """The landmarks of a clip, denser than a recording's, in the order in which they are worth asking.
 
     hashes : uint32[n]; offsets : uint32[n], anchor frames from the start of the clip.
-    ranks : uint8[n], ascending: how far down its neighbourhood's list the weaker of a landmark's two peaks stands. The first are the
-        ones a catalogue most likely holds, so a driver may be asked for a prefix.
+    ranks : uint8[n], ascending: how far down its neighbourhood's list the weaker of a landmark's two peaks stands.
+        The first are the ones a catalogue most likely holds, so a driver may be asked for a prefix.
     start_seconds : where in the submitted media the clip starts.
     duration_seconds : how much of it was heard.
     """
@@ -84,10 +86,111 @@ class Candidate:
 
     delta : song offset minus clip offset, in frames; negative where the clip starts before the song.
     aligned_hashes : distinct query hashes that agree on this delta within one frame.
-    chance : expected number of hashes that would agree on some delta of this song if it had nothing to do with the clip.
+    chance : expected number of hashes that would agree on some delta of this song if it had nothing to do with the
+        clip.
     """
 
     song: Song
     delta: int
     aligned_hashes: int
     chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A song that passed the no-match test: one result of an answer.
+
+    confidence : 0..1, calibrated: of the matches given with 0.9, nine in ten are right.
+    delta : frames of the song before the clip's first sample; negative where the clip starts before the song. The clip
+        is what was heard: where the request named a `start`, it begins there, not at the beginning of the file.
+    hashes_matched : distinct query hashes that agree in time with this song.
+    input_hashes : query hashes that were asked for.
+    speed : how much faster (> 1) or slower (< 1) than the song the clip was played; None where it was not changed.
+    """
+
+    song: Song
+    confidence: float
+    delta: int
+    hashes_matched: int
+    input_hashes: int
+    speed: float | None = None
+
+    @property
+    def offset_seconds(self) -> float:
+        """Where in the song the clip starts, in seconds of the song."""
+        return self.delta * HOP_LENGTH / ANALYSIS_FS
+
+    @property
+    def input_confidence(self) -> float:
+        """The share of the query that agrees with this song, 0..1."""
+        return self.hashes_matched / self.input_hashes
+
+    @property
+    def fingerprinted_confidence(self) -> float:
+        """The share of the song that the query agrees with, 0..1."""
+        return self.hashes_matched / self.song.total_hashes
+
+    def to_wire(self) -> dict[str, object]:
+        """The result as clients get it: seconds to the millisecond, finer than a frame, and shares to five digits."""
+        wire: dict[str, object] = {
+            "song_id": self.song.song_id,
+            "song_name": self.song.name,
+            "file_sha1": self.song.sha1,
+            "confidence": round(self.confidence, 5),
+            "offset_seconds": round(self.offset_seconds, 3),
+            "offset": self.delta,
+            "hashes_matched_in_input": self.hashes_matched,
+            "input_total_hashes": self.input_hashes,
+            "fingerprinted_hashes_in_db": self.song.total_hashes,
+            "input_confidence": round(self.input_confidence, 5),
+            "fingerprinted_confidence": round(self.fingerprinted_confidence, 5),
+        }
+        if self.speed is not None:
+            wire["speed"] = round(self.speed, 4)
+        return wire
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What the stages of one recognition took, in seconds: for request logs and benchmarks, never for clients.
+
+    fingerprint : decoding and fingerprinting, with the wait for a free worker process.
+    look_up : fetching postings and songs, on the slowest instance of each step.
+    align : aligning, on the same instance.
+    store : keeping the answer.
+    asked_hashes : how much of the query was looked up.
+    """
+
+    fingerprint: float
+    look_up: float
+    align: float
+    store: float
+    asked_hashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The answer to one clip: what is stored under its token and sent, now and whenever it is fetched again.
+
+    matches : best first; empty where nothing in the catalogue passed the no-match test.
+    unavailable : names of the instances that could not be asked.
+    timings : how long it took to find; not on the wire.
+    """
+
+    token: str
+    matches: tuple[Match, ...]
+    unavailable: tuple[str, ...]
+    timings: Timings = field(compare=False)
+
+    def to_json(self) -> str:
+        """The response body, to the letter."""
+        return json.dumps(
+            {
+                "status": "success",
+                "token": self.token,
+                "results": [match.to_wire() for match in self.matches],
+                "unavailable": list(self.unavailable),
+            },
+            ensure_ascii=False,
+            allow_nan=False,
+        )
