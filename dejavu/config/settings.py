@@ -41,3 +41,41 @@ TASK_TIMEOUT_SECONDS = 600.0
 
 QUEUE_WAIT_SECONDS = 10.0
 """How long a request waits for a free worker before it is told that the service is overloaded."""
+
+MAX_SONG_NAME_LENGTH = 500
+"""Characters: longer than any title anybody wrote, shorter than the columns names are kept in."""
+
+# --- Asking databases ----------------------------------------------------------------------------------------------------
+
+FIRST_ASK_HASHES = 500
+"""Query hashes looked up in the first step. They are the most telling ones, and decide most clips on their own."""
+
+CANDIDATES_PER_INSTANCE = 10
+"""Aligned songs an instance hands up: TOPN, with room for copies of one file and for songs deleted meanwhile."""
+
+LANE_THREADS = 4
+"""Look-ups that one instance answers at a time, in each process; also bounds its connections."""
+
+LANE_WAITING = 60
+"""Look-ups that may wait for one instance; more are told at once that it is not available."""
+
+WRITE_LANE_THREADS = 2
+"""Songs stored at a time on one instance, in each process. Apart from look-ups, so that an upload never delays an answer."""
+
+WRITE_LANE_WAITING = 16
+"""Fingerprinted songs, of a few hundred kilobytes each, that may wait to be stored on one instance."""
+
+LOOK_UP_TIMEOUT_SECONDS = 5.0
+"""What one look-up may take, waiting included. Ten times what 50 million hashes need on a cold disk."""
+
+INSERT_TIMEOUT_SECONDS = 120.0
+"""What storing one song may take, waiting included: 24 h of sound are about three million rows."""
+
+COUNTS_MAX_AGE_SECONDS = 10.0
+"""How old the number of an instance's songs may be; the chance of a false match follows from it, its order of magnitude is enough."""
+
+FIRST_PROBE_PAUSE_SECONDS = 0.1
+"""From an instance's failure to the first try whether it is well again."""
+
+LONGEST_PROBE_PAUSE_SECONDS = 4.0
+"""Pauses between tries double up to this, so that a database is used again within five seconds of its return."""
