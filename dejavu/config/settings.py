@@ -42,8 +42,8 @@ TASK_TIMEOUT_SECONDS = 600.0
 QUEUE_WAIT_SECONDS = 10.0
 """How long a request waits for a free worker before it is told that the service is overloaded."""
 
-MAX_SONG_NAME_LENGTH = 500
-"""Characters: longer than any title anybody wrote, shorter than the columns names are kept in."""
+SONG_NAME_MAX_CHARACTERS = 500
+"""Longer than any title anybody wrote, and than the longest file name of any system; columns for names hold as many."""
 
 # --- Asking databases ----------------------------------------------------------------------------------------------------
 
@@ -79,3 +79,45 @@ FIRST_PROBE_PAUSE_SECONDS = 0.1
 
 LONGEST_PROBE_PAUSE_SECONDS = 4.0
 """Pauses between tries double up to this, so that a database is used again within five seconds of its return."""
+
+# --- Requests --------------------------------------------------------------------------------------------------------------
+
+FORM_FIELDS_MAX_BYTES = 256 * 1024
+"""Bytes. What a form may hold beside its file, boundaries and part headers included; a field is a few bytes, a name a few hundred."""
+
+FORM_MAX_PARTS = 16
+"""Parts of a form, the file included: more than the routes know, and still nothing to keep a server busy with."""
+
+SONG_NAME_MAX_CHARACTERS = 1000
+"""Characters. Longer than any file system's names and any title, short enough for an index of every database."""
+
+# --- Server ----------------------------------------------------------------------------------------------------------------
+
+SERVER_THREADS = 64
+"""Requests handled at a time. A thread waits: for the body of an upload, for a worker process, for a database. Few would let as
+many slow uploaders keep everybody out; 64 cost some megabytes. The CPU is shared out by the process pool, not by these."""
+
+SERVER_CONNECTIONS = 1000
+"""Open connections, waiting and kept-alive ones included; more wait in the listen queue."""
+
+KEEP_ALIVE_SECONDS = 15
+"""How long a quiet connection stays open for its client's next request. It holds a descriptor and no thread."""
+
+CLIENT_IDLE_SECONDS = 30
+"""How long a client may stay silent within a request, or not read its answer, before its thread is given to somebody else."""
+
+START_SECONDS = 120
+"""What opening the databases and the pool may take before the server is started anew."""
+
+GRACEFUL_STOP_SECONDS = 30
+"""How long requests in flight are waited for after SIGTERM; service managers kill after 10 (Docker) to 90 (systemd) of them."""
+
+REJECTED_BODY_MAX_BYTES = 256 * 1024 * 1024
+"""Bytes still read from a client that was refused while it was sending. Without that, the closing connection is reset and most
+clients report the reset, not the answer that came before it."""
+
+REJECTED_BODY_SECONDS = 10.0
+"""The same bound in time."""
+
+OUTAGE_RETRY_SECONDS = 5
+"""What a client is told to wait while databases cannot be asked: they are probed at least this often."""

@@ -1,0 +1,1 @@
+"""The use cases: what HTTP asks for, done with workers and databases."""
