@@ -1,0 +1,83 @@
+# make run     serve on http://127.0.0.1:8000 (HOST and PORT change that)
+# make test    run all tests; make test-fast: those that start no server
+# make check   format, lint, types and the order of imports; make format: put the first two right
+#
+# Each installs first what is missing. PYTHON=python3.13 and VENV=folder choose another interpreter and environment.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.SILENT:
+.DEFAULT_GOAL := run
+.PHONY: run test test-fast check format clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3.14 python3.13 python3.12 python3.11 python3
+
+run: $(VENV)/installed
+	exec $(BIN)/python app.py
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not server"
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .*_cache
+
+$(VENV)/installed: requirements.txt
+	$(environment)
+	install_requirements requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements.txt requirements-dev.txt
+	$(environment)
+	command -v ffmpeg >/dev/null || install_packages ffmpeg
+	install_requirements requirements-dev.txt
+	touch $@ $(VENV)/installed
+
+# Shell that both recipes above begin with: the environment, made if need be by the newest Python there is.
+define environment
+install_packages() {
+	local as_root=
+	if [ "$$(id -u)" != 0 ]; then as_root="sudo -n"; fi
+	if ! command -v apt-get >/dev/null || ! $$as_root true 2>/dev/null; then
+		echo "Please install $$*, as with: sudo apt-get install $$*" >&2
+		exit 1
+	fi
+	echo "Installing $$* ..."
+	$$as_root apt-get update -qq
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$$@" >/dev/null
+}
+install_requirements() {
+	echo "Installing what $$1 names into $(VENV) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement "$$1"
+}
+find_python() {
+	for python in $(PYTHON); do
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then return; fi
+	done
+	echo "Please install Python 3.11 or later, as with: sudo apt-get install python3 python3-venv" >&2
+	exit 1
+}
+if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then
+	find_python
+	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then
+		install_packages "$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+	fi
+	echo "Creating $(VENV) with $$("$$python" --version) ..."
+	"$$python" -m venv --clear $(VENV)
+fi
+endef
