@@ -9,6 +9,8 @@ TuneScoutError
 ├── RequestError
 │   ├── MissingField
 │   ├── InvalidField
+│   ├── InvalidBody              not the multipart/form-data it should be
+│   ├── IncompleteBody           the client stopped sending
 │   ├── FileTooLarge
 │   ├── NotAuthorized
 │   └── FingerprintingDisabled
@@ -67,6 +69,14 @@ class MissingField(RequestError):
 
 class InvalidField(RequestError):
     """A form field holds something that cannot be used."""
+
+
+class InvalidBody(RequestError):
+    """The body is not multipart/form-data that can be read, or holds far more than a file and its fields."""
+
+
+class IncompleteBody(RequestError):
+    """The client stopped sending before its body was complete."""
 
 
 class FileTooLarge(RequestError):

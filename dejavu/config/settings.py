@@ -88,9 +88,6 @@ FORM_FIELDS_MAX_BYTES = 256 * 1024
 FORM_MAX_PARTS = 16
 """Parts of a form, the file included: more than the routes know, and still nothing to keep a server busy with."""
 
-SONG_NAME_MAX_CHARACTERS = 1000
-"""Characters. Longer than any file system's names and any title, short enough for an index of every database."""
-
 # --- Server ----------------------------------------------------------------------------------------------------------------
 
 SERVER_THREADS = 64
