@@ -6,6 +6,9 @@ is refused at start. Everything an operator changes is in config.json (`config/d
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 # --- Files ---------------------------------------------------------------------------------------------------------------
 
 CONFIG_FILE = "config.json"
@@ -28,6 +31,16 @@ N_FFT = 1024
 
 HOP_LENGTH = 256
 """Samples at ANALYSIS_FS: 23 ms, the unit of every offset."""
+
+FORMAT_SETTINGS = ("FINGERPRINT_VERSION", "DEFAULT_FS", "ANALYSIS_FS", "N_FFT", "HOP_LENGTH")
+"""The names of all settings of this group."""
+
+
+def format_digest() -> str:
+    """Twelve hexadecimal digits that differ where any setting of the format does; kept with every catalogue."""
+    values = json.dumps([[name, globals()[name]] for name in FORMAT_SETTINGS])
+    return hashlib.sha256(values.encode()).hexdigest()[:12]
+
 
 # --- Answers -------------------------------------------------------------------------------------------------------------
 
