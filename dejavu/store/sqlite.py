@@ -1,0 +1,188 @@
+"""Fingerprints in a SQLite file: the embedded database, with nothing to start and nothing to administer."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dejavu.config import settings
+from dejavu.errors import AlreadyFingerprinted, FormatMismatch, StoreError
+from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.store import sqlite_postings
+from dejavu.store.song_ids import possible_song_ids
+from dejavu.store.sqlite_file import SqliteFile
+
+_APPLICATION_ID = int.from_bytes(b"TunF", "big")
+_SCHEMA_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE format (version INTEGER NOT NULL, digest TEXT NOT NULL)",
+    # AUTOINCREMENT: a key is never given again, so what a process remembers about one stays true.
+    """CREATE TABLE song (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        song_id INTEGER NOT NULL UNIQUE,
+        sha1 TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        total_hashes INTEGER NOT NULL
+    )""",
+    "CREATE TABLE postings (id INTEGER PRIMARY KEY, entries BLOB NOT NULL)",
+)
+
+_FIND_SONG = "SELECT song_id, name, sha1, total_hashes FROM song WHERE sha1 = ?"
+
+_SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
+
+_APPEND = """
+    INSERT INTO postings (id, entries) VALUES (?, ?)
+    ON CONFLICT (id) DO UPDATE SET entries = CAST(entries || excluded.entries AS BLOB)
+"""
+
+_LOOK_UP = f"""
+    WITH RECURSIVE generation (number) AS (
+        SELECT 0
+        UNION ALL
+        SELECT number + 1 FROM generation WHERE number < (SELECT max(key) FROM song) >> {sqlite_postings.KEY_BITS}
+    )
+    SELECT postings.id, postings.entries
+    FROM generation CROSS JOIN json_each(?) AS bucket
+    CROSS JOIN postings ON postings.id = (generation.number << {sqlite_postings.BUCKET_BITS}) + bucket.value
+"""  # noqa: S608 - the numbers are constants of this program
+
+_ROWS_PER_STEP = 4096
+"""Rows of postings held in memory at a time while a song is deleted: a few megabytes."""
+
+
+class SqliteDriver:
+    """One file of songs and their postings; `sqlite_postings` says how these are laid out."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, _APPLICATION_ID, _SCHEMA_VERSION)
+        self._song_ids = _SongIds()
+
+    def setup(self) -> None:
+        """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
+        ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
+        self._song_ids = _SongIds()  # it may be another file than before
+        with self._file.created(_SCHEMA) as connection:
+            stored = connection.execute("SELECT version, digest FROM format").fetchone()
+            if stored is None:
+                connection.execute("INSERT INTO format (version, digest) VALUES (?, ?)", ours)
+            elif stored != ours:
+                raise FormatMismatch(
+                    f"This catalogue was made with fingerprint format {stored[0]} ({stored[1]}) and this version of "
+                    f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
+                    "into an empty database."
+                )
+
+    def find_song(self, sha1: str) -> Song | None:
+        """The song fingerprinted from the file with this SHA-1, or None."""
+        with self._file.reading() as connection:
+            return _find_song(connection, sha1)
+
+    def songs(self, song_ids: Sequence[int]) -> list[Song]:
+        """The songs with these ids; ids nothing is stored under are left out."""
+        with self._file.reading() as connection:
+            rows = connection.execute(_SONGS, (json.dumps(list(song_ids)),)).fetchall()
+        return [Song(*row) for row in rows]
+
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+        """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
+        with self._file.writing() as connection:
+            known = _find_song(connection, sha1)
+            if known is not None:
+                raise AlreadyFingerprinted(known)
+            song = Song(_free_song_id(connection, sha1), name, sha1, len(fingerprints))
+            key = connection.execute(
+                "INSERT INTO song (song_id, sha1, name, total_hashes) VALUES (?, ?, ?, ?)",
+                (song.song_id, song.sha1, song.name, song.total_hashes),
+            ).lastrowid
+            assert key is not None  # noqa: S101 - an INSERT of a row always gives one
+            connection.executemany(_APPEND, sqlite_postings.pack(key, fingerprints))
+        return song
+
+    def delete(self, song_id: int) -> None:
+        """Forget a song and all its fingerprints, reading the postings of its generation; an unknown id is no error."""
+        with self._file.writing() as connection:
+            found = connection.execute("SELECT key FROM song WHERE song_id = ?", (song_id,)).fetchone()
+            if found is not None:
+                connection.execute("DELETE FROM song WHERE key = ?", found)
+                _delete_postings(connection, *found)
+
+    def postings(self, hashes: UInt32s) -> Postings:
+        """Every posting of these hashes (uint32[n], distinct)."""
+        buckets = json.dumps(sqlite_postings.buckets_of(hashes))
+        with self._file.reading() as connection:
+            rows = connection.execute(_LOOK_UP, (buckets,)).fetchall()
+            found, keys, offsets = sqlite_postings.unpack(rows, hashes)
+            song_ids = self._song_ids.of(keys, connection)
+        present = song_ids >= 0  # a song deleted since the look-up has no id any more
+        return Postings(found[present], song_ids[present].astype(np.uint32), offsets[present])
+
+    def counts(self) -> Counts:
+        """How many songs and fingerprints there are."""
+        with self._file.reading() as connection:
+            return Counts(*connection.execute("SELECT count(*), ifnull(sum(total_hashes), 0) FROM song").fetchone())
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._file.close()
+
+
+class _SongIds:
+    """Which song id goes with which key, remembered: keys are only added and never get another id."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_key = np.full(1, -1, np.int64)
+
+    def of(self, keys: NDArray[np.int64], connection: sqlite3.Connection) -> NDArray[np.int64]:
+        """The song id of each key, -1 where there is no song with it."""
+        with self._lock:
+            if int(keys.max(initial=0)) >= self._by_key.size:
+                self._by_key = self._extended(connection)
+            by_key = self._by_key
+        song_ids = np.full(keys.size, -1, np.int64)
+        known = keys < by_key.size
+        song_ids[known] = by_key[keys[known]]
+        return song_ids
+
+    def _extended(self, connection: sqlite3.Connection) -> NDArray[np.int64]:
+        size = self._by_key.size
+        rows = connection.execute("SELECT key, song_id FROM song WHERE key >= ? ORDER BY key", (size,)).fetchall()
+        if not rows:
+            return self._by_key
+        fresh = np.array(rows, np.int64)
+        extended = np.full(int(fresh[-1, 0]) + 1, -1, np.int64)
+        extended[:size] = self._by_key
+        extended[fresh[:, 0]] = fresh[:, 1]
+        return extended
+
+
+def _find_song(connection: sqlite3.Connection, sha1: str) -> Song | None:
+    row = connection.execute(_FIND_SONG, (sha1,)).fetchone()
+    return None if row is None else Song(*row)
+
+
+def _free_song_id(connection: sqlite3.Connection, sha1: str) -> int:
+    for song_id in possible_song_ids(sha1):
+        if connection.execute("SELECT 1 FROM song WHERE song_id = ?", (song_id,)).fetchone() is None:
+            return song_id
+    raise StoreError("Other songs have every id this file could get; add it to another instance.")
+
+
+def _delete_postings(connection: sqlite3.Connection, key: int) -> None:
+    next_row, last_row = sqlite_postings.generation_rows(key)
+    while rows := connection.execute(
+        "SELECT id, entries FROM postings WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+        (next_row, last_row, _ROWS_PER_STEP),
+    ).fetchall():
+        changed = list(sqlite_postings.without_song(rows, key))
+        kept = [(entries, row_id) for row_id, entries in changed if entries]
+        connection.executemany("UPDATE postings SET entries = ? WHERE id = ?", kept)
+        connection.executemany("DELETE FROM postings WHERE id = ?", [(id_,) for id_, entries in changed if not entries])
+        next_row = rows[-1][0] + 1
