@@ -1,0 +1,1 @@
+"""HTTP: the routes, what they read, what they answer, and the server underneath."""

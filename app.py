@@ -1,0 +1,60 @@
+"""`python app.py` serves; `build` is the entry for another WSGI server: gunicorn --threads 64 'app:build()'."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from dejavu.service.service import Service
+from flask import Flask
+
+from dejavu.config.deployment import Deployment, load_deployment
+from dejavu.errors import ConfigError
+from dejavu.web.api import create_app
+from dejavu.web.server import CONFIG_EXIT_CODE, listen, serve
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+
+def build() -> Flask:
+    """The application over an opened service, which closes when the process ends."""
+    app, close = open_app(load_deployment())
+    atexit.register(close)
+    return app
+
+
+def open_app(deployment: Deployment) -> tuple[Flask, Callable[[], None]]:
+    """The application over an opened service, and what closes the service."""
+    service = Service.open(deployment)
+    return create_app(service, deployment), service.close
+
+
+def main() -> int:
+    """Serve on HOST and PORT until told to stop; the exit code is 2 where the configuration does not let it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # refused requests have their line already
+    try:
+        deployment = load_deployment()
+        listener = listen(os.environ.get("HOST") or DEFAULT_HOST, _port())
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return CONFIG_EXIT_CODE
+    host, port = listener.getsockname()[:2]
+    logging.getLogger("app").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    return serve(listener, partial(open_app, deployment))
+
+
+def _port() -> int:
+    text = os.environ.get("PORT") or str(DEFAULT_PORT)
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise ConfigError(f'PORT: expected a number from 0 to 65535, got "{text}"')
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The routes: each reads its request, calls the service and sends the answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import flask
+from flask import Blueprint, Flask, Response, request
+from flask_cors import CORS
+from flask_limiter import Limiter
+
+from dejavu.config.deployment import Deployment
+from dejavu.model import Song
+from dejavu.service.service import Service
+from dejavu.web.access import require_catalogue_access, require_fingerprinting
+from dejavu.web.errors import register_error_handlers
+from dejavu.web.rate_limits import create_limiter
+from dejavu.web.request_log import log_failure, note_stages, register_request_log
+from dejavu.web.requests import UploadRequest, read_seconds, read_song_name, receive_file
+
+
+class TuneScout(Flask):
+    """Flask, reading uploads into temporary files and keeping request paths out of the log."""
+
+    request_class = UploadRequest
+
+    def log_exception(self, exc_info: object) -> None:
+        """Flask's own would log the path, and with it the token of a fetch."""
+        log_failure()
+
+
+def create_app(service: Service, deployment: Deployment) -> Flask:
+    """The WSGI application that offers `service` as `deployment` says."""
+    app = TuneScout("dejavu.web", static_folder=None, template_folder=None)
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    register_request_log(app)
+    limiter = create_limiter(app, deployment)
+    register_error_handlers(app, limiter)
+    app.register_blueprint(_routes(service, deployment, limiter))
+    if deployment.allowed_origins:
+        CORS(
+            app,
+            origins=list(deployment.allowed_origins),
+            methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    return app
+
+
+def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Blueprint:
+    """All routes on one screen."""
+    api = Blueprint("api", __name__, url_prefix="/api")
+    limits = deployment.rate_limit
+
+    @api.post("/recognize")
+    @limiter.limit(limits.recognizing)
+    def recognize() -> Response:
+        """Say what is playing in the uploaded media."""
+        file = receive_file(request, deployment.recognizing.max_file_size_bytes)
+        start = read_seconds(request, "start", above_zero=False) or 0.0
+        duration = read_seconds(request, "duration", above_zero=True)
+        recognition = service.recognize(file.stream, start, duration)
+        note_stages(recognition.timings)
+        return _json(recognition.to_json())
+
+    @api.get("/fetch/<token>")
+    @limiter.limit(limits.fetching_results)
+    def fetch(token: str) -> Response:
+        """Send an earlier answer again."""
+        return _json(service.fetch(token))
+
+    @api.post("/fingerprint")
+    @limiter.limit(limits.fingerprinting)
+    def fingerprint() -> Response:
+        """Add the uploaded media to the catalogue."""
+        require_fingerprinting(deployment.fingerprinting)
+        require_catalogue_access(deployment, request.remote_addr, request.headers)
+        file = receive_file(request, deployment.fingerprinting.max_file_size_bytes)
+        return _song(service.fingerprint(file.stream, read_song_name(request, file)))
+
+    @api.get("/songs/<file_sha1>")
+    @limiter.limit(limits.fetching_results)
+    def song(file_sha1: str) -> Response:
+        """Say whether this very file is in the catalogue."""
+        require_catalogue_access(deployment, request.remote_addr, request.headers)
+        return _song(service.find_song(file_sha1))
+
+    @api.get("/health")
+    def health() -> Response:
+        """Say which databases can be asked."""
+        report = service.health()
+        response = flask.jsonify(report)
+        response.status_code = HTTPStatus.OK if report else HTTPStatus.SERVICE_UNAVAILABLE
+        return response
+
+    return api
+
+
+def _json(body: str) -> Response:
+    """A body that is JSON already, to the letter."""
+    return Response(body, mimetype="application/json")
+
+
+def _song(song: Song) -> Response:
+    return flask.jsonify(
+        status="success",
+        file_sha1=song.sha1,
+        song_id=song.song_id,
+        song_name=song.name,
+        fingerprinted_hashes=song.total_hashes,
+    )
