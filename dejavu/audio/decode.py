@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import BinaryIO
+from typing import Protocol
 
 import av
 import numpy as np
@@ -54,19 +54,32 @@ _CODECS = frozenset(CODECS.split(","))
 av.logging.set_level(None)
 
 
+class SeekableFile(Protocol):
+    """What a media file has to do; every binary file object that can seek does."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes from the current position; none at the end."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Move; the new position."""
+
+    def tell(self) -> int:
+        """The current position."""
+
+
 class _NamelessFile:
-    """What libav may do with an upload: read and seek. The name says nothing, so that only the content decides."""
+    """What libav sees of a file. The name says nothing, so that only the content decides what it is."""
 
     name = "media"
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: SeekableFile) -> None:
         self.read = file.read
         self.seek = file.seek
         self.tell = file.tell
 
 
 def decode(
-    file: BinaryIO,
+    file: SeekableFile,
     *,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
@@ -74,7 +87,7 @@ def decode(
 ) -> Iterator[Samples]:
     """Decode the sound of a media file as mono float32 blocks at `sample_rate` Hz; full scale is ±1, all is finite.
 
-    file : seekable, at any position; it is not closed.
+    file : at any position; it is not closed.
     start_seconds, duration_seconds : the stretch to decode, counted from the first sample; None means to the end. The
         start is reached by seeking where the format can.
 
@@ -114,7 +127,7 @@ def _nothing_there(start_seconds: float, found_seconds: float) -> NoAudio:
     return NoAudio("The file's audio stream holds no sound at all.")
 
 
-def _open_at(file: BinaryIO, start_seconds: float, sample_rate: int) -> tuple[float, Iterator[Samples]]:
+def _open_at(file: SeekableFile, start_seconds: float, sample_rate: int) -> tuple[float, Iterator[Samples]]:
     """Resampled pieces from `start_seconds` or somewhat before, and where that is (seconds from the first sample)."""
     container, stream = _open(file)
     frames = _frames(container, stream)
@@ -132,7 +145,7 @@ def _open_at(file: BinaryIO, start_seconds: float, sample_rate: int) -> tuple[fl
     return position, _resampled(container, chain([] if first is None else [first], frames), sample_rate)
 
 
-def _open(file: BinaryIO) -> tuple[InputContainer, AudioStream]:
+def _open(file: SeekableFile) -> tuple[InputContainer, AudioStream]:
     file.seek(0)
     try:
         # Tags are not looked at, but undecodable bytes in them must not be what a file fails for.

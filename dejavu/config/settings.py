@@ -55,6 +55,18 @@ TASK_TIMEOUT_SECONDS = 600.0
 QUEUE_WAIT_SECONDS = 10.0
 """How long a request waits for a free worker before it is told that the service is overloaded."""
 
+QUEUE_LIMIT = 48
+"""Requests waiting for a worker at a time. Fewer than SERVER_THREADS, so that stored answers and the health route stay reachable."""
+
+WORKER_START_SECONDS = 60.0
+"""What a worker process may take to start: a second, more on a machine that is busy with others."""
+
+WORKER_MEMORY_BYTES = 1 << 30
+"""Data a worker process may hold before its allocations fail: a 24 h recording fits, a file made to fill memory does not."""
+
+WORKER_RECYCLE_BYTES = 300 << 20
+"""Resident memory after a task beyond which a worker is replaced by a new one: four times what an idle one has."""
+
 SONG_NAME_MAX_CHARACTERS = 500
 """Longer than any title anybody wrote, and than the longest file name of any system; columns for names hold as many."""
 
@@ -86,6 +98,9 @@ INSERT_TIMEOUT_SECONDS = 120.0
 
 COUNTS_MAX_AGE_SECONDS = 10.0
 """How old the number of an instance's songs may be; the chance of a false match follows from it, its order of magnitude is enough."""
+
+HEALTH_MAX_AGE_SECONDS = 1.0
+"""How old the health route's knowledge of an instance may be: load balancers ask often, and each time costs a query."""
 
 FIRST_PROBE_PAUSE_SECONDS = 0.1
 """From an instance's failure to the first try whether it is well again."""

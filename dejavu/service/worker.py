@@ -1,0 +1,183 @@
+"""One worker process, as the service sees it: started, asked, and replaced when it fails."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dejavu
+from dejavu.config.settings import WORKER_RECYCLE_BYTES, WORKER_START_SECONDS
+from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
+from dejavu.service import worker_protocol
+from dejavu.service.worker_protocol import ProtocolError
+
+logger = logging.getLogger(__name__)
+
+_MODULE = "dejavu.service.worker_process"
+_MODULES_FOLDER = Path(dejavu.__path__[0]).parent
+
+_MEDIA_ERRORS: dict[str, type[MediaError]] = {kind.__name__: kind for kind in (UnsupportedMedia, NoAudio)}
+"""What a worker may answer with."""
+
+_MAX_MESSAGE = 500
+
+NOT_PROCESSED = "The file could not be processed; if players play it, convert it to MP3 or WAV and send that."
+
+
+class WorkerDied(Exception):
+    """The process ended, or said something it never says, before it had answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The columns that a task results in, and how many seconds of sound they were made from."""
+
+    columns: list[np.ndarray[Any, Any]]
+    seconds: float
+
+
+class Worker:
+    """A place for a worker process. Used by one thread at a time, except for `close`."""
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+        self._ready = False
+        self._closed = False
+        self.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, where there is one."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the process where none is running, without waiting for it; raises `OSError`."""
+        if self._closed or (self._process and self._process.poll() is None):
+            return
+        self.restarts += self._process is not None
+        self.stop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Not the service's environment: it may hold tokens and passwords. One thread each, since there are as many
+            # workers as CPUs.
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", _MODULE],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                cwd=_MODULES_FOLDER,
+                env={
+                    "PATH": os.defpath,
+                    "LANG": "C.UTF-8",
+                    "OMP_NUM_THREADS": "1",
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "MKL_NUM_THREADS": "1",
+                },
+            )
+        self._connection = ours
+        self._ready = False
+
+    def wait_ready(self) -> None:
+        """Wait until the process takes tasks; raises `WorkerDied` where it does not come up."""
+        if self._ready:
+            return
+        try:
+            header, _ = worker_protocol.receive(self._open(), time.monotonic() + WORKER_START_SECONDS)
+            if header != {"ready": True}:
+                raise ProtocolError("another greeting")
+        except (OSError, EOFError, ProtocolError) as exc:
+            raise WorkerDied(f"it did not start: {exc}") from exc
+        self._ready = True
+
+    def ask(self, task: str, descriptor: int, timeout_seconds: float, fields: Mapping[str, float | None]) -> Reply:
+        """Have a task done with an open file.
+
+        Raises the `MediaError` that the worker answers with, `TimeoutError`, and `WorkerDied`; after the last two the
+        process is gone.
+        """
+        try:
+            self.start()
+            self.wait_ready()
+            deadline = time.monotonic() + timeout_seconds
+            connection = self._open()
+            worker_protocol.send(connection, {"task": task, **fields}, (descriptor,))
+            header, _ = worker_protocol.receive(connection, deadline)
+            rows, seconds = _result(header)
+            columns = [
+                np.frombuffer(worker_protocol.receive_bytes(connection, rows * kind.itemsize, deadline), kind)
+                for kind in worker_protocol.COLUMNS[task]
+            ]
+        except (TimeoutError, WorkerDied):
+            self.stop()
+            raise
+        except (OSError, EOFError, ProtocolError) as exc:
+            self.stop()
+            raise WorkerDied(str(exc)) from exc
+        return Reply(columns, seconds)
+
+    def refresh(self) -> None:
+        """Make sure that a process of modest size is running or starting; a failure to start it is left to `ask`."""
+        if self._process and _resident_bytes(self._process.pid) > WORKER_RECYCLE_BYTES:
+            self.stop()
+        try:
+            self.start()
+        except OSError as exc:
+            logger.error("no worker process can be started: %s", exc)
+
+    def stop(self) -> None:
+        """Kill the process and let go of its connection."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        if self._connection:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Kill the process for good, also while another thread waits for it; that one gets `WorkerDied`."""
+        self._closed = True
+        if self._process:
+            self._process.kill()
+
+    def _open(self) -> socket.socket:
+        if self._connection is None or self._closed:
+            raise WorkerDied("the pool is closed")
+        return self._connection
+
+
+def _result(header: Mapping[str, Any]) -> tuple[int, float]:
+    """How many rows follow a header, and the seconds they were made from; raises what it says went wrong."""
+    if "failure" in header:
+        logger.error("a file made a worker fail: %s", header["failure"])
+        raise UnsupportedMedia(NOT_PROCESSED)
+    if "error" in header:
+        kind = _MEDIA_ERRORS.get(str(header["error"]))
+        if kind is None:
+            raise ProtocolError(f"the error {header['error']!r}")
+        raise kind(str(header.get("message"))[:_MAX_MESSAGE])
+    rows, seconds = header.get("rows"), header.get("seconds")
+    if not isinstance(rows, int) or not 0 < rows <= worker_protocol.MAX_ROWS:
+        raise ProtocolError(f"{rows!r} rows")
+    if not isinstance(seconds, float) or not math.isfinite(seconds):
+        raise ProtocolError(f"{seconds!r} seconds")
+    return rows, seconds
+
+
+def _resident_bytes(pid: int) -> int:
+    """What a process holds in memory; 0 where the system does not say, or the process is gone."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,164 @@
+"""The pool of processes that decode and fingerprint, as request threads see it.
+
+A worker is a process of its own, started with `subprocess`: forking under threads is not safe, and `multiprocessing`
+would unpickle what comes from a process that has handled hostile media. It gets the descriptor of an open file, so
+neither a path nor the media itself crosses.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import BinaryIO
+
+from dejavu.config.settings import QUEUE_LIMIT, QUEUE_WAIT_SECONDS, TASK_TIMEOUT_SECONDS
+from dejavu.errors import DecodeTimeout, Overloaded, UnsupportedMedia
+from dejavu.model import Fingerprints, Query
+from dejavu.service.worker import NOT_PROCESSED, Reply, Worker, WorkerDied
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """How the pool is doing. `restarts` counts workers that died, hung or grew too large."""
+
+    size: int
+    busy: int
+    waiting: int
+    restarts: int
+
+
+class WorkerPool:
+    """Fingerprints media in other processes. Safe for several threads.
+
+    A file that makes its worker crash or hang costs its own request and no other; the worker is replaced.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        queue_limit: int = QUEUE_LIMIT,
+        timeout_seconds: float = TASK_TIMEOUT_SECONDS,
+    ) -> None:
+        """Start `size` workers (None: one for each usable CPU) and wait until they are ready.
+
+        queue_limit : how many requests may wait for a worker. timeout_seconds : what one file may take.
+        """
+        self._queue_limit = queue_limit
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._closed = False
+        self._waiters: deque[SimpleQueue[Worker | None]] = deque()
+        self._workers = [Worker() for _ in range(size or _usable_cpus())]
+        self._idle = list(self._workers)
+        try:
+            for worker in self._workers:
+                worker.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def fingerprint(self, file: BinaryIO) -> Fingerprints:
+        """All landmarks of a recording, never none.
+
+        file : has a descriptor; its position is neither used nor changed.
+        Raises `UnsupportedMedia` (also where the worker crashed over it), `NoAudio`, `DecodeTimeout` and `Overloaded`.
+        """
+        hashes, offsets = self._ask("fingerprint", file).columns
+        return Fingerprints(hashes, offsets)
+
+    def query(self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Query:
+        """The landmarks of a stretch of a media file (a duration of None: to its end); otherwise as `fingerprint`."""
+        reply = self._ask("query", file, start_seconds=start_seconds, duration_seconds=duration_seconds)
+        hashes, offsets, ranks = reply.columns
+        return Query(hashes, offsets, ranks, start_seconds, reply.seconds)
+
+    def status(self) -> PoolStatus:
+        """How many workers there are, and what they do."""
+        with self._lock:
+            size = len(self._workers)
+            restarts = sum(worker.restarts for worker in self._workers)
+            return PoolStatus(size, size - len(self._idle), len(self._waiters), restarts)
+
+    def close(self) -> None:
+        """End all workers, busy ones too, and turn away whoever waits for one."""
+        with self._lock:
+            self._closed = True
+            while self._waiters:
+                self._waiters.popleft().put(None)
+            idle = list(self._idle)
+        for worker in self._workers:
+            worker.close()
+        for worker in idle:
+            worker.stop()
+
+    def _ask(self, task: str, file: BinaryIO, **fields: float | None) -> Reply:
+        file.flush()
+        with self._borrowed() as worker:
+            try:
+                return worker.ask(task, file.fileno(), self._timeout_seconds, fields)
+            except TimeoutError as exc:
+                message = (
+                    f"Decoding took longer than the {self._timeout_seconds:g} s a file may take; send a shorter one."
+                )
+                raise DecodeTimeout(message) from exc
+            except WorkerDied as exc:
+                logger.error("worker died during task=%s: %s", task, exc)
+                raise UnsupportedMedia(NOT_PROCESSED) from exc
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Worker]:
+        worker = self._take()
+        try:
+            yield worker
+        finally:
+            worker.refresh()
+            self._give_back(worker)
+
+    def _take(self) -> Worker:
+        with self._lock:
+            if self._idle and not self._closed:
+                return self._idle.pop()
+            if self._closed or len(self._waiters) >= self._queue_limit:
+                raise _overloaded()
+            waiter: SimpleQueue[Worker | None] = SimpleQueue()
+            self._waiters.append(waiter)
+        try:
+            worker = waiter.get(timeout=QUEUE_WAIT_SECONDS)
+        except Empty:
+            with self._lock:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                    raise _overloaded() from None
+            worker = waiter.get()  # it was handed over at the last moment
+        if worker is None:
+            raise _overloaded()
+        return worker
+
+    def _give_back(self, worker: Worker) -> None:
+        """Hand a worker to whoever has waited longest: a request that has just come must not overtake."""
+        with self._lock:
+            if self._waiters:
+                self._waiters.popleft().put(worker)
+            else:
+                self._idle.append(worker)
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded(
+        "The service is busy with other files; send this one again in a moment.", round(QUEUE_WAIT_SECONDS)
+    )
+
+
+def _usable_cpus() -> int:
+    """The CPUs this process may run on, which in a container can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
