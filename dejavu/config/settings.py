@@ -70,7 +70,7 @@ WORKER_RECYCLE_BYTES = 300 << 20
 SONG_NAME_MAX_CHARACTERS = 500
 """Longer than any title anybody wrote, and than the longest file name of any system; columns for names hold as many."""
 
-# --- Asking databases ----------------------------------------------------------------------------------------------------
+# --- Asking databases -------------------------------------------------------------------------------------------------
 
 FIRST_ASK_HASHES = 500
 """Query hashes looked up in the first step. They are the most telling ones, and decide most clips on their own."""
@@ -85,7 +85,7 @@ LANE_WAITING = 60
 """Look-ups that may wait for one instance; more are told at once that it is not available."""
 
 WRITE_LANE_THREADS = 2
-"""Songs stored at a time on one instance, in each process. Apart from look-ups, so that an upload never delays an answer."""
+"""Songs stored at a time on one instance, in each process. Apart from look-ups, which an upload must never delay."""
 
 WRITE_LANE_WAITING = 16
 """Fingerprinted songs, of a few hundred kilobytes each, that may wait to be stored on one instance."""
@@ -97,7 +97,7 @@ INSERT_TIMEOUT_SECONDS = 120.0
 """What storing one song may take, waiting included: 24 h of sound are about three million rows."""
 
 COUNTS_MAX_AGE_SECONDS = 10.0
-"""How old the number of an instance's songs may be; the chance of a false match follows from it, its order of magnitude is enough."""
+"""How old the number of an instance's songs may be; chance is computed from it, and its order of magnitude is enough."""
 
 HEALTH_MAX_AGE_SECONDS = 1.0
 """How old the health route's knowledge of an instance may be: load balancers ask often, and each time costs a query."""

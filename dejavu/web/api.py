@@ -91,9 +91,9 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
     @api.get("/health")
     def health() -> Response:
         """Say which databases can be asked."""
-        report = service.health()
-        response = flask.jsonify(report)
-        response.status_code = HTTPStatus.OK if report else HTTPStatus.SERVICE_UNAVAILABLE
+        health = service.health()
+        response = flask.jsonify(health.to_wire())
+        response.status_code = HTTPStatus.OK if health.able else HTTPStatus.SERVICE_UNAVAILABLE
         return response
 
     return api

@@ -1,0 +1,137 @@
+"""The use case of adding a song: is it there already, fingerprint it, place it, store it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from dejavu.config.settings import SONG_NAME_MAX_CHARACTERS
+from dejavu.errors import (
+    AlreadyFingerprinted,
+    InstancesUnavailable,
+    InvalidField,
+    NoAudio,
+    StoreUnavailable,
+    UnknownSong,
+)
+from dejavu.model import Fingerprints, Song
+from dejavu.service.fan_out import Answers, ask_all
+from dejavu.service.instance import Instance
+from dejavu.service.workers import WorkerPool
+from dejavu.store.placement import by_preference
+
+_SHA1 = re.compile(r"[0-9a-f]{40}")
+
+_HASHED_AT_ONCE_BYTES = 1 << 20
+
+_UNPRINTABLE = {"Cc": "control characters", "Cs": "broken Unicode", "Zl": "line breaks", "Zp": "line breaks"}
+"""Categories of characters that tear a log line, a terminal or a column apart."""
+
+
+class Ingester:
+    """Adds songs to the catalogue and finds them by their file. Safe for several threads."""
+
+    def __init__(self, pool: WorkerPool, instances: Sequence[Instance]) -> None:
+        self._pool = pool
+        self._instances = {instance.identity: instance for instance in instances}
+        self._turns = _Turns()
+
+    def fingerprint(self, file: BinaryIO, song_name: str) -> Song:
+        """Add an open media file to the catalogue; the name is kept to the letter.
+
+        When this returns, every process finds the song. Raises `InvalidField` for a name that cannot be kept,
+        `AlreadyFingerprinted`, `MediaError`, `Overloaded` and `InstancesUnavailable`.
+
+        An instance that is down may hold the file already. The song is added all the same, since a database that never
+        comes back must not close the catalogue; the copy is merged by its SHA-1 whenever it is found.
+        """
+        _check_name(song_name)
+        sha1 = _sha1_of(file)
+        # One at a time: who waits here finds the song afterwards, instead of decoding it again for nothing.
+        with self._turns.taken(sha1):
+            song = _first(self._ask(sha1))
+            if song is not None:
+                raise AlreadyFingerprinted(song)
+            fingerprints = self._pool.fingerprint(file)
+            if not len(fingerprints):
+                raise NoAudio("There is not enough sound in this file to fingerprint it.")
+            return self._place(song_name, sha1, fingerprints)
+
+    def find(self, sha1: str) -> Song:
+        """The song made from the file with this SHA-1; raises `UnknownSong` and `InstancesUnavailable`."""
+        sha1 = sha1.lower()
+        if not _SHA1.fullmatch(sha1):
+            raise UnknownSong("A SHA-1 is 40 hexadecimal digits.")
+        answers = self._ask(sha1)
+        song = _first(answers)
+        if song is None:
+            missing = ", ".join(instance.name for instance in answers.unavailable)
+            doubt = f" as far as can be told without {missing}" if missing else ""
+            raise UnknownSong(f"No song of the catalogue was made from this file{doubt}.")
+        return song
+
+    def _ask(self, sha1: str) -> Answers[Song | None]:
+        return ask_all(self._instances.values(), lambda instance: instance.find_song(sha1))
+
+    def _place(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+        """Store the song on the first instance of its order of preference that can be written to."""
+        for identity in by_preference(sha1, list(self._instances)):
+            try:
+                return self._instances[identity].insert(name, sha1, fingerprints)
+            except StoreUnavailable:
+                continue
+        raise InstancesUnavailable(
+            "No fingerprint database can store a song at the moment; try again in a few seconds."
+        )
+
+
+class _Turns:
+    """One lock for each key that somebody holds or waits for."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._interested: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, key: str) -> Iterator[None]:
+        """Wait until nobody else has this key, and hold it."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+            self._interested[key] += 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                self._interested[key] -= 1
+                if not self._interested[key]:
+                    del self._locks[key], self._interested[key]
+
+
+def _sha1_of(file: BinaryIO) -> str:
+    digest = hashlib.sha1(usedforsecurity=False)
+    file.seek(0)
+    while block := file.read(_HASHED_AT_ONCE_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_name(name: str) -> None:
+    if not name.strip():
+        raise InvalidField("song_name: a song needs a name; send one, or a file that has one.")
+    if len(name) > SONG_NAME_MAX_CHARACTERS:
+        raise InvalidField(f"song_name: expected at most {SONG_NAME_MAX_CHARACTERS} characters, got {len(name)}.")
+    for character in name:
+        if (kind := unicodedata.category(character)) in _UNPRINTABLE:
+            raise InvalidField(f"song_name: a name cannot hold {_UNPRINTABLE[kind]}; send another one.")
+
+
+def _first(answers: Answers[Song | None]) -> Song | None:
+    return next((song for song in answers.by_instance.values() if song is not None), None)

@@ -1,0 +1,205 @@
+"""One fingerprint database as the service sees it: its driver, its lanes, and whether it can be asked just now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+
+from dejavu.config import settings
+from dejavu.errors import Overloaded, StoreUnavailable
+from dejavu.matching.align import align
+from dejavu.model import Candidate, Counts, Fingerprints, Postings, Query, Song
+from dejavu.service.lane import Lane, LaneFull, LaneTimeout, Pending
+from dejavu.store.availability import Availability
+from dejavu.store.driver import Driver
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one instance makes of the first `asked_hashes` hashes of a query.
+
+    candidates : the songs that agree with it best, with `chance` as of this instance.
+    postings : what the database said, so that a further step fetches only what is new.
+    """
+
+    candidates: tuple[Candidate, ...]
+    postings: Postings
+    asked_hashes: int
+    look_up_seconds: float
+    align_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """Whether an instance can be asked, since when, and why not; for operators.
+
+    songs : how many it holds, as of the last count; None where it could not be asked yet.
+    """
+
+    name: str
+    up: bool
+    since: datetime
+    songs: int | None
+    reason: str | None
+
+
+class Instance:
+    """A driver, asked on bounded lanes and skipped while its database is down.
+
+    Questions run on one lane and inserts on another. Everything goes through `_start` and `answer`, so this is the one
+    place where it is known and learnt whether the database is up. `name` is public; `identity` decides what is placed
+    here.
+    """
+
+    def __init__(self, name: str, identity: str, driver: Driver) -> None:
+        self.name = name
+        self.identity = identity
+        self._driver = driver
+        self._availability = Availability(name, self._probe)
+        self._questions = Lane(f"{name}-ask", settings.LANE_THREADS, settings.LANE_WAITING)
+        self._inserts = Lane(f"{name}-insert", settings.WRITE_LANE_THREADS, settings.WRITE_LANE_WAITING)
+        self._counts: Counts | None = None
+        self._counted_at = 0.0
+
+    @property
+    def up(self) -> bool:
+        """Whether the database may be asked now."""
+        return self._availability.up
+
+    @property
+    def songs_held(self) -> int:
+        """How many songs there are, as of the last count; 0 before the first."""
+        return self._counts.songs if self._counts else 0
+
+    def status(self) -> InstanceStatus:
+        """How the database is, as far as known without asking it."""
+        available = self._availability
+        songs = self._counts.songs if self._counts else None
+        return InstanceStatus(self.name, available.up, available.since, songs, available.reason)
+
+    # --- Asking, from any thread -------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Instance], Answer]) -> Pending[Answer]:
+        """Start `question` on the lane; `answer` waits for it. Raises `StoreUnavailable` where that is known."""
+        return self._start(self._questions, lambda: question(self), settings.LOOK_UP_TIMEOUT_SECONDS)
+
+    def answer(self, pending: Pending[Answer]) -> Answer:
+        """Wait for the answer; where there is none, raise `StoreUnavailable` and leave the database alone for now."""
+        try:
+            return pending.result()
+        except LaneTimeout as exc:
+            failure = StoreUnavailable(f"{self.name} did not answer in time.")
+            self._availability.failed(failure)
+            raise failure from exc
+        except StoreUnavailable as exc:
+            self._availability.failed(exc)
+            raise
+
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+        """Store a whole song or nothing.
+
+        Raises `AlreadyFingerprinted`, `StoreUnavailable`, and `Overloaded` where too many songs wait to be stored:
+        the database is well then, and the song belongs in it and not in the next.
+        """
+        pending = self._start(
+            self._inserts, lambda: self._driver.insert(name, sha1, fingerprints), settings.INSERT_TIMEOUT_SECONDS
+        )
+        song = self.answer(pending)
+        self._counted_at = 0.0
+        return song
+
+    def _start(self, lane: Lane, work: Callable[[], Answer], timeout_seconds: float) -> Pending[Answer]:
+        if not self.up:
+            raise StoreUnavailable(f"{self.name} is down.")
+        try:
+            return lane.start(work, timeout_seconds)
+        except LaneFull as exc:
+            if lane is self._inserts:
+                raise Overloaded("Too many songs are waiting to be stored; try again.", retry_after_seconds=5) from exc
+            raise StoreUnavailable(f"{self.name} has too many questions waiting.") from exc
+
+    # --- Questions, run on the lane ----------------------------------------------------------------------------------
+
+    def match(self, query: Query, asked_hashes: int, earlier: Sighting | None = None) -> Sighting:
+        """Look up the first `asked_hashes` hashes of a query and align what they hit.
+
+        With the `earlier` sighting of a shorter prefix, only the hashes that it did not ask are looked up, and all are
+        aligned together.
+        """
+        began = time.perf_counter()
+        hashes, offsets = query.hashes[:asked_hashes], query.offsets[:asked_hashes]
+        postings = self._postings(query, asked_hashes, earlier)
+        looked_up = time.perf_counter()
+        alignments = align(postings, hashes, offsets, settings.CANDIDATES_PER_INSTANCE)
+        aligned = time.perf_counter()
+        songs = {song.song_id: song for song in self._driver.songs([found.song_id for found in alignments])}
+        candidates = tuple(
+            Candidate(songs[found.song_id], found.delta, found.aligned_hashes, found.chance)
+            for found in alignments
+            if found.song_id in songs
+        )
+        self.count(settings.COUNTS_MAX_AGE_SECONDS)
+        align_seconds = aligned - looked_up
+        return Sighting(candidates, postings, asked_hashes, time.perf_counter() - began - align_seconds, align_seconds)
+
+    def _postings(self, query: Query, asked_hashes: int, earlier: Sighting | None) -> Postings:
+        wanted = np.unique(query.hashes[:asked_hashes])
+        if earlier is None:
+            return self._driver.postings(wanted)
+        fresh = np.setdiff1d(wanted, query.hashes[: earlier.asked_hashes])
+        return _joined(earlier.postings, self._driver.postings(fresh)) if fresh.size else earlier.postings
+
+    def find_song(self, sha1: str) -> Song | None:
+        """The song fingerprinted from the file with this SHA-1, or None."""
+        return self._driver.find_song(sha1)
+
+    def count(self, max_age_seconds: float = 0.0) -> None:
+        """Count the songs anew where the last count is older than `max_age_seconds`."""
+        now = time.monotonic()
+        if self._counts is None or now - self._counted_at >= max_age_seconds:
+            self._counted_at = now
+            self._counts = self._driver.counts()
+
+    def set_up(self) -> None:
+        """Create what is missing and count what is there; raises `FormatMismatch` for a catalogue made otherwise."""
+        self._driver.setup()
+        self.count()
+
+    # --- Coming and going ---------------------------------------------------------------------------------------------
+
+    def probe(self) -> bool:
+        """Try whether a database that was down can be used again, and from then on use it."""
+        return self._availability.probe()
+
+    def _probe(self) -> None:
+        """Raise `StoreError` while the database is not well.
+
+        One that was down at the start is set up now. One that was set up is not set up anew: a catalogue whose disk is
+        not mounted must stay down, and not come back empty.
+        """
+        if self._counts is None:
+            self.set_up()
+        else:
+            self.count()
+
+    def close(self) -> None:
+        """Finish what is running and let go of the database."""
+        self._questions.close()
+        self._inserts.close()
+        self._availability.close()
+        self._driver.close()
+
+
+def _joined(first: Postings, second: Postings) -> Postings:
+    return Postings(
+        np.concatenate((first.hashes, second.hashes)),
+        np.concatenate((first.song_ids, second.song_ids)),
+        np.concatenate((first.offsets, second.offsets)),
+    )
