@@ -1,15 +1,13 @@
 """A process that decodes and fingerprints what it is sent; started by `workers`, with its socket as standard input.
 
-It handles hostile media in libraries written in C. So it has no secrets in its environment, no files but the one it is
-handed, bounded memory, and nobody believes more of what it says than `worker_protocol` allows.
+It handles hostile media in libraries written in C. So it has no secrets in its environment and no rights
+(`confinement`), and nobody believes more of what it says than `worker_protocol` allows.
 """
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
-import resource
 import select
 import signal
 import socket
@@ -29,9 +27,7 @@ from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
 from dejavu.fingerprint.extract import extract_query, extract_reference
 from dejavu.model import Fingerprints, Query
 from dejavu.service import worker_protocol
-
-_MAX_OPEN_FILES = 16
-_PR_SET_NO_NEW_PRIVS = 38
+from dejavu.service.confinement import confine
 
 
 def main() -> None:
@@ -41,9 +37,9 @@ def main() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     connection = socket.socket(fileno=sys.stdin.fileno())
-    threading.Thread(target=_exit_with, args=(connection,), daemon=True).start()
     _warm_up()
-    _give_up_rights()
+    confine(WORKER_MEMORY_BYTES)
+    threading.Thread(target=_exit_with, args=(connection,), daemon=True).start()
     worker_protocol.send(connection, {"ready": True})
     while True:
         try:
@@ -158,21 +154,6 @@ def _warm_up() -> None:
         writer.writeframes(noise.tobytes())
     _fingerprint(buffer)
     _query(buffer, 0.0, None)
-
-
-def _give_up_rights() -> None:
-    """Bound what this process could do if a file took it over."""
-    for limit, value in (
-        (resource.RLIMIT_DATA, WORKER_MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
-    ):
-        _, hard = resource.getrlimit(limit)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (value, value))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":
