@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from dejavu.service.service import Service
 from flask import Flask
 
 from dejavu.config.deployment import Deployment, load_deployment
 from dejavu.errors import ConfigError
+from dejavu.service.service import Service
 from dejavu.web.api import create_app
 from dejavu.web.server import CONFIG_EXIT_CODE, listen, serve
 

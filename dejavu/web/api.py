@@ -10,13 +10,16 @@ from flask_cors import CORS
 from flask_limiter import Limiter
 
 from dejavu.config.deployment import Deployment
+from dejavu.config.settings import OUTAGE_RETRY_SECONDS
 from dejavu.model import Song
 from dejavu.service.service import Service
 from dejavu.web.access import require_catalogue_access, require_fingerprinting
-from dejavu.web.errors import register_error_handlers
+from dejavu.web.errors import error_response, register_error_handlers
 from dejavu.web.rate_limits import create_limiter
 from dejavu.web.request_log import log_failure, note_stages, register_request_log
-from dejavu.web.requests import UploadRequest, read_seconds, read_song_name, receive_file
+from dejavu.web.requests import UploadRequest, read_seconds, read_song_name, receive_upload
+
+_UNABLE = "Clips cannot be answered: that takes one of the instances and one of the results databases."
 
 
 class TuneScout(Flask):
@@ -59,10 +62,10 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
     @limiter.limit(limits.recognizing)
     def recognize() -> Response:
         """Say what is playing in the uploaded media."""
-        file = receive_file(request, deployment.recognizing.max_file_size_bytes)
+        upload = receive_upload(request, deployment.recognizing.max_file_size_bytes)
         start = read_seconds(request, "start", above_zero=False) or 0.0
         duration = read_seconds(request, "duration", above_zero=True)
-        recognition = service.recognize(file.stream, start, duration)
+        recognition = service.recognize(upload.file, start, duration)
         note_stages(recognition.timings)
         return _json(recognition.to_json())
 
@@ -78,8 +81,8 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
         """Add the uploaded media to the catalogue."""
         require_fingerprinting(deployment.fingerprinting)
         require_catalogue_access(deployment, request.remote_addr, request.headers)
-        file = receive_file(request, deployment.fingerprinting.max_file_size_bytes)
-        return _song(service.fingerprint(file.stream, read_song_name(request, file)))
+        upload = receive_upload(request, deployment.fingerprinting.max_file_size_bytes)
+        return _song(service.fingerprint(upload.file, read_song_name(request, upload)))
 
     @api.get("/songs/<file_sha1>")
     @limiter.limit(limits.fetching_results)
@@ -91,9 +94,14 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
     @api.get("/health")
     def health() -> Response:
         """Say which databases can be asked."""
-        health = service.health()
-        response = flask.jsonify(health.to_wire())
-        response.status_code = HTTPStatus.OK if health.able else HTTPStatus.SERVICE_UNAVAILABLE
+        report = service.health()
+        body = report.to_wire()
+        if deployment.redis is not None:
+            body["redis"] = {"up": limiter.storage.check()}
+        if report.able:
+            return flask.jsonify(body)
+        response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _UNABLE, body)
+        response.headers["Retry-After"] = str(OUTAGE_RETRY_SECONDS)
         return response
 
     return api

@@ -7,11 +7,11 @@ import math
 import os
 import re
 import tempfile
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import flask
 from gunicorn.http.errors import ParseException
-from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
@@ -35,7 +35,7 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _EXTENSION = re.compile(r"(?<=.)\.(?=[0-9]?[A-Za-z])[A-Za-z0-9]{2,5}\Z", re.ASCII | re.DOTALL)
 """What is taken for a file's extension: ".mp3" and ".3gp", not the end of "T.N.T", "No.22" or "Mr. Brightside"."""
 
-_WINDOWS_FOLDER = re.compile(r"\A([A-Za-z]:|\\)\\.*\\", re.DOTALL)
+_WINDOWS_FOLDER = re.compile(r"\A([A-Za-z]:\\|\\\\)(.*\\)?", re.DOTALL)
 """The folder of a Windows path, which some clients send along; a slash is left alone, for "AC/DC" has one."""
 
 _NO_SPACE_RETRY_SECONDS = 60
@@ -85,7 +85,15 @@ class UploadRequest(flask.Request):
             file.close()
 
 
-def receive_file(request: flask.Request, max_bytes: int | None) -> FileStorage:
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An uploaded file: open, with a descriptor, and gone when the request is over; and what its sender calls it."""
+
+    file: BinaryIO
+    filename: str
+
+
+def receive_upload(request: flask.Request, max_bytes: int | None) -> Upload:
     """Read the body and return its part `file`; `max_bytes` is the most that file may have (None: no limit).
 
     Bytes are counted while they arrive, whatever the headers said.
@@ -101,12 +109,14 @@ def receive_file(request: flask.Request, max_bytes: int | None) -> FileStorage:
         raise InvalidField('There is more than one part named "file"; send one file per request.')
     if not files or not files[0].filename:
         raise MissingField(_how_to_send_a_file(request))
-    size = os.fstat(files[0].fileno()).st_size
+    file = cast(BinaryIO, files[0].stream)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if max_bytes is not None and size > max_bytes:
         raise _too_large(max_bytes)
     if not size:
         raise UnsupportedMedia("The file is empty; send an audio or video file.")
-    return files[0]
+    return Upload(file, files[0].filename)
 
 
 def read_seconds(request: flask.Request, field: str, *, above_zero: bool) -> float | None:
@@ -125,9 +135,9 @@ def read_seconds(request: flask.Request, field: str, *, above_zero: bool) -> flo
     return seconds
 
 
-def read_song_name(request: flask.Request, file: FileStorage) -> str:
+def read_song_name(request: flask.Request, upload: Upload) -> str:
     """The field `song_name`, or where that is absent or empty the file's own name; neither is changed otherwise."""
-    return _single_field(request, "song_name") or default_song_name(file.filename or "")
+    return _single_field(request, "song_name") or default_song_name(upload.filename)
 
 
 def default_song_name(filename: str) -> str:
