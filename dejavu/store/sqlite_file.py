@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -51,12 +52,13 @@ class SqliteFile:
 
         Raises `FormatMismatch` for a file that is something else, or laid out by another version.
         """
-        with _as_store_errors():
+        with _as_store_errors(), self._lock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._open("rwc").close()
-        with self._lock:
-            self._inode = None
+            self._disown_inherited()
             self._forget_idle()
+            with _alone_in(self._path.parent):
+                self._idle.append(self._open("rwc"))
+            self._inode = None
         with self.writing() as connection:
             if self._is_new(connection):
                 for statement in schema:
@@ -89,6 +91,7 @@ class SqliteFile:
         """Close every connection: idle ones now, others when they are given back."""
         with self._lock:
             self._closed = True
+            self._disown_inherited()
             self._forget_idle()
 
     def _take(self) -> sqlite3.Connection:
@@ -99,13 +102,10 @@ class SqliteFile:
         """
         stat = self._path.stat()
         with self._lock:
+            self._disown_inherited()
             self._inode = self._inode or (stat.st_dev, stat.st_ino)
             if self._inode != (stat.st_dev, stat.st_ino):
                 raise StoreUnavailable("The SQLite file was replaced by another one.")
-            if self._pid != os.getpid():
-                # After a fork SQLite's connections must neither be used nor closed in the child.
-                self._inherited += self._idle
-                self._idle, self._pid = [], os.getpid()
             if self._idle:
                 return self._idle.pop()
         return self._open("rw")
@@ -116,6 +116,12 @@ class SqliteFile:
                 self._idle.append(connection)
                 return
         connection.close()
+
+    def _disown_inherited(self) -> None:
+        """After a fork SQLite's connections must neither be used nor closed in the child."""
+        if self._pid != os.getpid():
+            self._inherited += self._idle
+            self._idle, self._pid = [], os.getpid()
 
     def _forget_idle(self) -> None:
         while self._idle:
@@ -151,6 +157,17 @@ class SqliteFile:
                 f"{self._schema_version}; use the version that made it, or fill a new file."
             )
         return False
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time: SQLite does not wait for its turn where two turn a new file's write-ahead log on."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
