@@ -105,7 +105,7 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Everything an operator decides. Where `redis` is None there is no posting cache and limits are counted in memory."""
+    """Everything an operator decides. Without `redis` there is no posting cache, and limits are counted in memory."""
 
     instances: tuple[InstanceConfig, ...]
     results: tuple[ResultsConfig, ...]
