@@ -242,6 +242,7 @@ class _Converter:
         self._chunk = min(_CHUNK_SAMPLES, 2 * self._sample_rate, _CHUNK_VALUES // self._channels)
         self._fifo = AudioFifo()
         self._resampler = AudioResampler("flt", "mono", sample_rate)
+        self._unmixed = AudioResampler("flt", frame.layout, sample_rate)
 
     def accepts(self, frame: AudioFrame) -> bool:
         """Whether the frame is like the first one. The FIFO would read past the end of one with fewer channels."""
@@ -271,10 +272,18 @@ class _Converter:
         try:
             resampled = self._resampler.resample(frame)
         except av.FFmpegError as exc:
-            raise UnsupportedMedia(_NOT_MEDIA) from exc
+            if self._resampler is self._unmixed:
+                raise UnsupportedMedia(_NOT_MEDIA) from exc
+            # libav cannot mix what it knows no speakers for, such as 40 channels of a field recorder.
+            self._resampler = self._unmixed
+            resampled = self._resampler.resample(frame)
         for piece in resampled:
-            if piece is not None:  # where nothing has to be converted, a flush gives None back
-                yield np.frombuffer(memoryview(piece.planes[0]), np.float32, piece.samples)
+            if piece is None:  # where nothing has to be converted, a flush gives None back
+                continue
+            # Interleaved, since PyAV reads past its table of planes where a frame has more than eight.
+            channels = piece.layout.nb_channels
+            samples = np.frombuffer(memoryview(piece.planes[0]), np.float32, piece.samples * channels)
+            yield samples if channels == 1 else samples.reshape(-1, channels).mean(axis=1)
 
 
 def _sane(block: Samples) -> Samples:
