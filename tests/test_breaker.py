@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dejavu.config.settings import FIRST_PROBE_PAUSE_SECONDS, LONGEST_PROBE_PAUSE_SECONDS
+from dejavu.config.settings import FIRST_PROBE_PAUSE_SECONDS, LONGEST_PROBE_PAUSE_SECONDS, STEADY_SECONDS
 from dejavu.store.breaker import Breaker
 
 
@@ -72,13 +72,20 @@ def test_down_time_counts_from_the_failure_and_not_from_the_last_probe(breaker, 
     assert breaker.seconds_in_state == 7
 
 
-def test_closing_forgets_the_pauses(breaker, clock):
+def test_closing_gives_no_reason_and_starts_counting_anew(breaker, clock):
     breaker.trip("down")
-    for _ in range(5):
-        breaker.probe_failed("still down")
     clock.now += 10
     breaker.close()
     assert breaker.closed
+    assert breaker.reason is None
     assert breaker.seconds_in_state == 0
+
+
+@pytest.mark.parametrize(("well_for_seconds", "factor"), [(STEADY_SECONDS, 1), (STEADY_SECONDS - 1, 4)])
+def test_pauses_are_forgotten_only_by_a_database_that_stays_well(breaker, clock, well_for_seconds, factor):
+    breaker.trip("down")
+    breaker.probe_failed("still down")
+    breaker.close()
+    clock.now += well_for_seconds
     breaker.trip("down again")
-    assert breaker.seconds_to_probe == pytest.approx(FIRST_PROBE_PAUSE_SECONDS)
+    assert breaker.seconds_to_probe == pytest.approx(factor * FIRST_PROBE_PAUSE_SECONDS)

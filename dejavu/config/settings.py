@@ -32,7 +32,64 @@ N_FFT = 1024
 HOP_LENGTH = 256
 """Samples at ANALYSIS_FS: 23 ms, the unit of every offset."""
 
-FORMAT_SETTINGS = ("FINGERPRINT_VERSION", "DEFAULT_FS", "ANALYSIS_FS", "N_FFT", "HOP_LENGTH")
+BAND_FIRST_BIN = 19
+"""The lowest bin looked at, 205 Hz: below it rooms boom and telephones are deaf."""
+
+BAND_LAST_BIN = 465
+"""The first bin no longer looked at, 5006 Hz: above it codecs and microphones differ."""
+
+RANK_CELL_FRAMES = 22
+"""Frames, half a second. Peaks are ranked among those of their cell, so that loud passages do not take the place of quiet ones."""
+
+LOCAL_MEAN_HALF_FRAMES = 21
+LOCAL_MEAN_HALF_BINS = 15
+"""A peak is compared with the mean of the second and the 31 bins (334 Hz) around it."""
+
+SALIENCE_EXPONENT = 0.5
+"""How much of the local mean a peak's power is divided by. 1 prefers what sticks out wherever it is, which noise drowns where the music is quiet;
+0 prefers the loudest, which is all in one octave. Half of each found 97 % of noisy clips where 1 found 95 %."""
+
+PEAK_POWER_FLOOR = 1e-6
+"""Squared magnitude. A sine of -108 dB of full scale: below it is the rounding of silence."""
+
+REFERENCE_BOX_FRAMES = 9
+REFERENCE_BOX_BINS = 17
+"""A stored peak is the highest of the 0.21 s and 183 Hz around it."""
+
+REFERENCE_PEAKS_PER_CELL = 6
+"""Stored peaks: 12 a second."""
+
+REFERENCE_FAN_OUT = 3
+"""Targets of a stored anchor: with 12 peaks about 33 hashes a second."""
+
+MIN_TARGET_FRAMES = 2
+MAX_TARGET_FRAMES = 63
+"""Frames from an anchor to its target, 0.05 to 1.46 s; six bits of a hash."""
+
+MAX_TARGET_BINS = 63
+"""Bins from an anchor up or down to its target, 678 Hz; seven bits of a hash."""
+
+FORMAT_SETTINGS = (
+    "FINGERPRINT_VERSION",
+    "DEFAULT_FS",
+    "ANALYSIS_FS",
+    "N_FFT",
+    "HOP_LENGTH",
+    "BAND_FIRST_BIN",
+    "BAND_LAST_BIN",
+    "RANK_CELL_FRAMES",
+    "LOCAL_MEAN_HALF_FRAMES",
+    "LOCAL_MEAN_HALF_BINS",
+    "SALIENCE_EXPONENT",
+    "PEAK_POWER_FLOOR",
+    "REFERENCE_BOX_FRAMES",
+    "REFERENCE_BOX_BINS",
+    "REFERENCE_PEAKS_PER_CELL",
+    "REFERENCE_FAN_OUT",
+    "MIN_TARGET_FRAMES",
+    "MAX_TARGET_FRAMES",
+    "MAX_TARGET_BINS",
+)
 """The names of all settings of this group."""
 
 
@@ -41,6 +98,27 @@ def format_digest() -> str:
     values = json.dumps([[name, globals()[name]] for name in FORMAT_SETTINGS])
     return hashlib.sha256(values.encode()).hexdigest()[:12]
 
+
+# --- Queries: may change at any time, stored catalogues stay as they are --------------------------------------------------
+
+QUERY_BOX_FRAMES = 9
+QUERY_BOX_BINS = 15
+"""A clip's peak is the highest of the 0.21 s and 161 Hz around it; no wider than a stored one, which noise beside it would hide."""
+
+QUERY_PEAKS_PER_CELL = 30
+"""Peaks of a clip: 60 a second, five times a recording's, to hold those that are stored among those that noise adds."""
+
+QUERY_FAN_OUT = 14
+"""Targets of a clip's anchor: of this many more peaks, the stored target is one of the first 14."""
+
+QUERY_SHIFTS = 4
+"""Grids of frames that a clip is looked at on, a quarter of a frame apart."""
+
+QUERY_DENSE_SECONDS = 30.0
+"""Clips up to this long are looked at this closely; longer ones need only as many peaks as a recording has."""
+
+QUERY_MAX_HASHES = 32_768
+"""Hashes asked for one clip at most, those of the most salient peaks: the cost of a long clip has a bound."""
 
 # --- Answers -------------------------------------------------------------------------------------------------------------
 
@@ -107,6 +185,9 @@ FIRST_PROBE_PAUSE_SECONDS = 0.1
 
 LONGEST_PROBE_PAUSE_SECONDS = 4.0
 """Pauses between tries double up to this, so that a database is used again within five seconds of its return."""
+
+STEADY_SECONDS = 60.0
+"""A database that fails sooner than this after its return was not well: the pauses go on growing where they had stopped."""
 
 # --- Requests --------------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 import unicodedata
@@ -16,7 +17,6 @@ from dejavu.errors import (
     AlreadyFingerprinted,
     InstancesUnavailable,
     InvalidField,
-    NoAudio,
     StoreUnavailable,
     UnknownSong,
 )
@@ -25,6 +25,8 @@ from dejavu.service.fan_out import Answers, ask_all
 from dejavu.service.instance import Instance
 from dejavu.service.workers import WorkerPool
 from dejavu.store.placement import by_preference
+
+_log = logging.getLogger(__name__)
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
@@ -58,10 +60,7 @@ class Ingester:
             song = _first(self._ask(sha1))
             if song is not None:
                 raise AlreadyFingerprinted(song)
-            fingerprints = self._pool.fingerprint(file)
-            if not len(fingerprints):
-                raise NoAudio("There is not enough sound in this file to fingerprint it.")
-            return self._place(song_name, sha1, fingerprints)
+            return self._place(song_name, sha1, self._pool.fingerprint(file))
 
     def find(self, sha1: str) -> Song:
         """The song made from the file with this SHA-1; raises `UnknownSong` and `InstancesUnavailable`."""
@@ -82,10 +81,15 @@ class Ingester:
     def _place(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
         """Store the song on the first instance of its order of preference that can be written to."""
         for identity in by_preference(sha1, list(self._instances)):
+            instance = self._instances[identity]
             try:
-                return self._instances[identity].insert(name, sha1, fingerprints)
+                song = instance.insert(name, sha1, fingerprints)
             except StoreUnavailable:
                 continue
+            _log.info(
+                "song added sha1=%s song_id=%d hashes=%d to=%s", sha1, song.song_id, song.total_hashes, instance.name
+            )
+            return song
         raise InstancesUnavailable(
             "No fingerprint database can store a song at the moment; try again in a few seconds."
         )

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from dejavu.config import settings
-from dejavu.errors import Overloaded, StoreUnavailable
+from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.matching.align import align
 from dejavu.model import Candidate, Counts, Fingerprints, Postings, Query, Song
 from dejavu.service.lane import Lane, LaneFull, LaneTimeout, Pending
@@ -169,7 +169,10 @@ class Instance:
 
     def set_up(self) -> None:
         """Create what is missing and count what is there; raises `FormatMismatch` for a catalogue made otherwise."""
-        self._driver.setup()
+        try:
+            self._driver.setup()
+        except FormatMismatch as exc:
+            raise FormatMismatch(f"{self.name}: {exc}") from exc
         self.count()
 
     # --- Coming and going ---------------------------------------------------------------------------------------------

@@ -7,11 +7,10 @@ import string
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import BinaryIO
 
 from dejavu.config import settings
-from dejavu.errors import NoAudio, UnknownToken
+from dejavu.errors import UnknownToken
 from dejavu.matching.rank import Ranking, rank
 from dejavu.model import Query, Recognition, Timings
 from dejavu.service.fan_out import ask_all
@@ -59,8 +58,6 @@ class Recognizer:
         """
         began = time.perf_counter()
         query = self._pool.query(file, start_seconds, self._shortened(duration_seconds))
-        if not len(query):
-            raise NoAudio("There is no sound in this part of the file that could be recognised.")
         fingerprinted = time.perf_counter()
         search = self._search(query)
         searched = time.perf_counter()
@@ -92,12 +89,13 @@ class Recognizer:
         than those of the others.
         """
         asked = min(settings.FIRST_ASK_HASHES, len(query))
-        first = ask_all(self._instances, partial(_match, query=query, asked_hashes=asked, earlier={}))
+        first = ask_all(self._instances, lambda instance: instance.match(query, asked))
         search = _judged(first.by_instance, first.unavailable, asked)
         if search.ranking.certain or asked == len(query):
             return search
-        everything = partial(_match, query=query, asked_hashes=len(query), earlier=first.by_instance)
-        second = ask_all(first.by_instance, everything)
+        second = ask_all(
+            first.by_instance, lambda instance: instance.match(query, len(query), first.by_instance[instance])
+        )
         whole = _judged(second.by_instance, (*first.unavailable, *second.unavailable), len(query))
         return replace(
             whole,
@@ -106,16 +104,13 @@ class Recognizer:
         )
 
 
-def _match(instance: Instance, query: Query, asked_hashes: int, earlier: dict[Instance, Sighting]) -> Sighting:
-    return instance.match(query, asked_hashes, earlier.get(instance))
-
-
 def _judged(sightings: dict[Instance, Sighting], unavailable: Sequence[Instance], asked_hashes: int) -> _Search:
     candidates = [candidate for sighting in sightings.values() for candidate in sighting.candidates]
-    songs_held = sum(instance.songs_held for instance in sightings)
+    # Counts may be some seconds old, so there can be more songs in hand than were counted.
+    songs_held = max(sum(instance.songs_held for instance in sightings), len(candidates))
     slowest = max(sightings.values(), key=lambda sighting: sighting.look_up_seconds + sighting.align_seconds)
     return _Search(
-        ranking=rank(candidates, asked_hashes, max(songs_held, len(candidates))),
+        ranking=rank(candidates, asked_hashes, songs_held),
         unavailable=tuple(sorted(instance.name for instance in unavailable)),
         asked_hashes=asked_hashes,
         look_up_seconds=slowest.look_up_seconds,

@@ -6,22 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 
-from dejavu.config.settings import FIRST_PROBE_PAUSE_SECONDS, LONGEST_PROBE_PAUSE_SECONDS
+from dejavu.config.settings import FIRST_PROBE_PAUSE_SECONDS, LONGEST_PROBE_PAUSE_SECONDS, STEADY_SECONDS
 
 
 class Breaker:
     """Closed while the database answers; open from its first failure until a probe finds it well again.
 
     One failure is enough, because the first probe follows it closely: a hiccup costs a fraction of a second, and a
-    database that hangs costs one deadline and not several. Whether a probe is due follows from `clock` alone (seconds,
-    monotonic). The state belongs to one process. Safe for several threads.
+    database that hangs costs one deadline and not several. One that passes its probes and fails again all the same is
+    left alone for longer each time. Whether a probe is due follows from `clock` alone (seconds, monotonic). The state
+    belongs to one process. Safe for several threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._reason: str | None = None
-        self._pause = FIRST_PROBE_PAUSE_SECONDS
+        self._pause = 0.0
         self._next_probe_at = 0.0
         self._changed_at = clock()
 
@@ -50,18 +51,18 @@ class Breaker:
         with self._lock:
             if self._reason is not None:
                 return False
+            if self.seconds_in_state >= STEADY_SECONDS:
+                self._pause = 0.0
             self._reason = reason
             self._changed_at = self._clock()
-            self._pause = FIRST_PROBE_PAUSE_SECONDS
-            self._next_probe_at = self._clock() + self._pause
+            self._put_off_probe()
             return True
 
     def probe_failed(self, reason: str) -> None:
         """Stay open, and wait twice as long as before the last probe."""
         with self._lock:
             self._reason = reason
-            self._pause = min(2 * self._pause, LONGEST_PROBE_PAUSE_SECONDS)
-            self._next_probe_at = self._clock() + self._pause
+            self._put_off_probe()
 
     def close(self) -> None:
         """A probe found the database well."""
@@ -69,3 +70,7 @@ class Breaker:
             if self._reason is not None:
                 self._reason = None
                 self._changed_at = self._clock()
+
+    def _put_off_probe(self) -> None:
+        self._pause = min(max(2 * self._pause, FIRST_PROBE_PAUSE_SECONDS), LONGEST_PROBE_PAUSE_SECONDS)
+        self._next_probe_at = self._clock() + self._pause
