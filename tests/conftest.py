@@ -1,0 +1,39 @@
+"""What tests of several files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import media
+import pytest
+from servers import PROJECT, Server
+
+
+@pytest.fixture(scope="session")
+def audio_folder() -> Path:
+    """The folder with real music and its manifest."""
+    folder = Path(os.environ.get("TUNESCOUT_AUDIO") or PROJECT.parent / "shared" / "audio")
+    if not (folder / "manifest.csv").is_file():
+        pytest.skip(f"no manifest.csv in {folder}; TUNESCOUT_AUDIO names the folder with the test music")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running service that limits sizes, but no rates."""
+    limits = {"max_file_size_mb": 2}
+    with Server(
+        tmp_path_factory.mktemp("server"),
+        recognizing=limits,
+        fingerprinting={"token": "a-token-for-tests"} | limits,
+        allowed_origin=["https://player.example"],
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tune() -> media.Samples:
+    """Twenty seconds of a tune."""
+    return media.music(20.0, seed=11)
