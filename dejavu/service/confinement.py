@@ -46,13 +46,20 @@ def confine(memory_bytes: int) -> None:
         _shut_file_system_and_network(libc)
 
 
+def landlock_version() -> int:
+    """Which Landlock this kernel has; 0 for none (before 5.13), or where a container forbids it."""
+    if sys.platform != "linux":
+        return 0
+    libc = ctypes.CDLL(None)
+    return max(0, int(libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)))
+
+
 def _shut_file_system_and_network(libc: ctypes.CDLL) -> None:
-    """Forbid to open anything, by Landlock; kernels before 5.13 lack it, and some containers forbid to use it."""
-    version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)
-    if version < 1:
+    """Forbid to open or connect to anything, as far as the kernel can."""
+    version = landlock_version()
+    if not version:
         return
-    files = max(access for since, access in _EVERY_FILE_ACCESS.items() if since <= version)
-    fields = [files]
+    fields = [max(access for since, access in _EVERY_FILE_ACCESS.items() if since <= version)]
     if version >= 4:
         fields.append(_TCP_BIND_AND_CONNECT)
     if version >= 6:

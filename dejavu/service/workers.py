@@ -87,6 +87,10 @@ class WorkerPool:
             restarts = sum(worker.restarts for worker in self._workers)
             return PoolStatus(size, size - len(self._idle), len(self._waiters), restarts)
 
+    def pids(self) -> list[int]:
+        """The processes that there are at the moment."""
+        return [worker.pid for worker in self._workers if worker.pid]
+
     def close(self) -> None:
         """End all workers, busy ones too, and turn away whoever waits for one."""
         with self._lock:
