@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 
@@ -16,6 +17,10 @@ from dejavu.service.instance import Instance
 from dejavu.store.sqlite import SqliteDriver
 
 SONG_FRAMES = 3000
+
+
+def sha1_of(number: int) -> str:
+    return hashlib.sha1(str(number).encode()).hexdigest()
 
 
 def make_fingerprints(seed: int, count: int = 2000) -> Fingerprints:
@@ -62,7 +67,7 @@ def ask(instance, question):
 
 
 def test_finds_the_song_and_where_the_clip_starts_in_it(instance):
-    songs = [instance.insert(f"song {seed}", f"{seed:040x}", make_fingerprints(seed)) for seed in range(3)]
+    songs = [instance.insert(f"song {seed}", sha1_of(seed), make_fingerprints(seed)) for seed in range(3)]
     query = make_query(make_fingerprints(1), first_frame=1200)
     sighting = ask(instance, lambda i: i.match(query, len(query)))
     best = sighting.candidates[0]
@@ -74,7 +79,7 @@ def test_finds_the_song_and_where_the_clip_starts_in_it(instance):
 
 def test_asking_in_two_steps_finds_what_one_step_finds(instance):
     for seed in range(3):
-        instance.insert(f"song {seed}", f"{seed:040x}", make_fingerprints(seed))
+        instance.insert(f"song {seed}", sha1_of(seed), make_fingerprints(seed))
     query = make_query(make_fingerprints(2), first_frame=500)
     whole = ask(instance, lambda i: i.match(query, len(query)))
     first = ask(instance, lambda i: i.match(query, 100))
@@ -90,7 +95,7 @@ def columns(postings):
 
 def test_hashes_that_come_again_later_are_looked_up_once(instance):
     fingerprints = make_fingerprints(5)
-    instance.insert("song", "5" * 40, fingerprints)
+    instance.insert("song", sha1_of(5), fingerprints)
     query = make_query(fingerprints, first_frame=0, noise=0)
     twice = Query(
         np.tile(query.hashes, 2), np.tile(query.offsets, 2), np.tile(query.ranks, 2), 0.0, query.duration_seconds
@@ -102,7 +107,7 @@ def test_hashes_that_come_again_later_are_looked_up_once(instance):
 
 def test_a_deleted_song_is_no_candidate(instance):
     fingerprints = make_fingerprints(7)
-    song = instance.insert("song", "7" * 40, fingerprints)
+    song = instance.insert("song", sha1_of(7), fingerprints)
     query = make_query(fingerprints, first_frame=0)
     assert ask(instance, lambda i: i.match(query, len(query))).candidates
     instance._driver.delete(song.song_id)
@@ -111,16 +116,16 @@ def test_a_deleted_song_is_no_candidate(instance):
 
 def test_own_inserts_are_counted_at_once(instance):
     assert instance.songs_held == 0
-    instance.insert("song", "1" * 40, make_fingerprints(1))
+    instance.insert("song", sha1_of(1), make_fingerprints(1))
     query = make_query(make_fingerprints(1), first_frame=0)
     ask(instance, lambda i: i.match(query, 10))
     assert instance.songs_held == instance.status().songs == 1
 
 
 def test_the_same_file_twice_is_refused_and_says_nothing_about_health(instance):
-    song = instance.insert("song", "1" * 40, make_fingerprints(1))
+    song = instance.insert("song", sha1_of(1), make_fingerprints(1))
     with pytest.raises(AlreadyFingerprinted) as refusal:
-        instance.insert("other name", "1" * 40, make_fingerprints(1))
+        instance.insert("other name", sha1_of(1), make_fingerprints(1))
     assert refusal.value.song == song
     assert instance.up
 
@@ -140,7 +145,7 @@ def test_a_directory_in_place_of_the_database_marks_it_down_until_it_is_gone(pat
     path.rmdir()
     assert eventually(lambda: new_instance.up)
     assert new_instance.status().reason is None
-    assert new_instance.insert("song", "1" * 40, make_fingerprints(1)).name == "song"
+    assert new_instance.insert("song", sha1_of(1), make_fingerprints(1)).name == "song"
 
 
 def test_while_it_is_down_nothing_reaches_the_database(path, new_instance):
@@ -151,20 +156,20 @@ def test_while_it_is_down_nothing_reaches_the_database(path, new_instance):
     with pytest.raises(StoreUnavailable):
         new_instance.ask(lambda i: reached.set())
     with pytest.raises(StoreUnavailable):
-        new_instance.insert("song", "1" * 40, make_fingerprints(1))
+        new_instance.insert("song", sha1_of(1), make_fingerprints(1))
     assert not reached.is_set()
     assert not new_instance.probe()
 
 
 def test_a_database_destroyed_under_way_marks_it_down(path, instance):
-    instance.insert("song", "1" * 40, make_fingerprints(1))
+    instance.insert("song", sha1_of(1), make_fingerprints(1))
     instance.close()
     path.write_bytes(b"This was a database once. " * 4096)
     for leftover in path.parent.glob(f"{path.name}-*"):
         leftover.unlink()
     reopened = Instance("instances[0]", instance.identity, SqliteDriver(path))
     with pytest.raises(StoreUnavailable):
-        ask(reopened, lambda i: i.find_song("1" * 40))
+        ask(reopened, lambda i: i.find_song(sha1_of(1)))
     assert not reopened.up
     reopened.close()
 
@@ -180,12 +185,12 @@ def test_a_question_past_its_deadline_marks_it_down_and_the_next_probe_up(instan
 
 def test_a_write_lock_that_somebody_holds_delays_only_inserts(path, instance, monkeypatch):
     monkeypatch.setattr(settings, "INSERT_TIMEOUT_SECONDS", 0.05)
-    instance.insert("song", "1" * 40, make_fingerprints(1))
+    instance.insert("song", sha1_of(1), make_fingerprints(1))
     with sqlite3.connect(path, isolation_level=None) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        assert ask(instance, lambda i: i.find_song("1" * 40)).name == "song"
+        assert ask(instance, lambda i: i.find_song(sha1_of(1))).name == "song"
         with pytest.raises(StoreUnavailable, match="in time"):
-            instance.insert("late", "2" * 40, make_fingerprints(2))
+            instance.insert("late", sha1_of(2), make_fingerprints(2))
         holder.execute("ROLLBACK")
     holder.close()
     assert eventually(lambda: instance.up)
@@ -197,7 +202,7 @@ def test_a_full_lane_refuses_questions_at_once_and_does_not_mark_it_down(instanc
     with pytest.raises(StoreUnavailable):
         instance.ask(lambda i: None)
     assert instance.up
-    assert instance.insert("song", "1" * 40, make_fingerprints(1)).name == "song"
+    assert instance.insert("song", sha1_of(1), make_fingerprints(1)).name == "song"
     release.set()
     assert all(instance.answer(pending) for pending in taken)
 
@@ -209,7 +214,7 @@ def test_a_full_insert_lane_is_an_overload_and_no_outage(path, instance):
 
     def insert(number):
         try:
-            outcomes.append(instance.insert(f"song {number}", f"{number:040x}", fingerprints))
+            outcomes.append(instance.insert(f"song {number}", sha1_of(number), fingerprints))
         except Overloaded as refusal:
             outcomes.append(refusal)
 
@@ -228,17 +233,17 @@ def test_a_full_insert_lane_is_an_overload_and_no_outage(path, instance):
 
 
 def test_a_catalogue_that_vanishes_stays_down_and_does_not_come_back_empty(path, tmp_path, instance):
-    instance.insert("song", "1" * 40, make_fingerprints(1))
+    instance.insert("song", sha1_of(1), make_fingerprints(1))
     away = tmp_path / "away"
     away.mkdir()
     files = list(tmp_path.glob(f"{path.name}*"))
     for file in files:
         file.rename(away / file.name)
     with pytest.raises(StoreUnavailable):
-        ask(instance, lambda i: i.find_song("1" * 40))
+        ask(instance, lambda i: i.find_song(sha1_of(1)))
     assert not instance.probe()
     assert not path.exists()
     for file in files:
         (away / file.name).rename(file)
     assert eventually(lambda: instance.up)
-    assert ask(instance, lambda i: i.find_song("1" * 40)).name == "song"
+    assert ask(instance, lambda i: i.find_song(sha1_of(1))).name == "song"

@@ -53,9 +53,8 @@ class InstanceStatus:
 class Instance:
     """A driver, asked on bounded lanes and skipped while its database is down.
 
-    Questions run on one lane and inserts on another. Everything goes through `_start` and `answer`, so this is the one
-    place where it is known and learnt whether the database is up. `name` is public; `identity` decides what is placed
-    here.
+    Questions run on one lane and inserts on another. What is started asks first whether the database is up, and
+    `answer` alone learns from failures. `name` is public; `identity` decides what is placed here.
     """
 
     def __init__(self, name: str, identity: str, driver: Driver) -> None:
@@ -88,7 +87,11 @@ class Instance:
 
     def ask(self, question: Callable[[Instance], Answer]) -> Pending[Answer]:
         """Start `question` on the lane; `answer` waits for it. Raises `StoreUnavailable` where that is known."""
-        return self._start(self._questions, lambda: question(self), settings.LOOK_UP_TIMEOUT_SECONDS)
+        self._require_up()
+        try:
+            return self._questions.start(lambda: question(self), settings.LOOK_UP_TIMEOUT_SECONDS)
+        except LaneFull as exc:
+            raise StoreUnavailable(f"{self.name} has too many questions waiting.") from exc
 
     def answer(self, pending: Pending[Answer]) -> Answer:
         """Wait for the answer; where there is none, raise `StoreUnavailable` and leave the database alone for now."""
@@ -108,22 +111,20 @@ class Instance:
         Raises `AlreadyFingerprinted`, `StoreUnavailable`, and `Overloaded` where too many songs wait to be stored:
         the database is well then, and the song belongs in it and not in the next.
         """
-        pending = self._start(
-            self._inserts, lambda: self._driver.insert(name, sha1, fingerprints), settings.INSERT_TIMEOUT_SECONDS
-        )
+        self._require_up()
+        try:
+            pending = self._inserts.start(
+                lambda: self._driver.insert(name, sha1, fingerprints), settings.INSERT_TIMEOUT_SECONDS
+            )
+        except LaneFull as exc:
+            raise Overloaded("Too many songs are waiting to be stored; try again.", retry_after_seconds=5) from exc
         song = self.answer(pending)
         self._counted_at = 0.0
         return song
 
-    def _start(self, lane: Lane, work: Callable[[], Answer], timeout_seconds: float) -> Pending[Answer]:
+    def _require_up(self) -> None:
         if not self.up:
             raise StoreUnavailable(f"{self.name} is down.")
-        try:
-            return lane.start(work, timeout_seconds)
-        except LaneFull as exc:
-            if lane is self._inserts:
-                raise Overloaded("Too many songs are waiting to be stored; try again.", retry_after_seconds=5) from exc
-            raise StoreUnavailable(f"{self.name} has too many questions waiting.") from exc
 
     # --- Questions, run on the lane ----------------------------------------------------------------------------------
 
