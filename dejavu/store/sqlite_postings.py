@@ -1,10 +1,10 @@
 """How postings are packed into rows of SQLite: arrays in, arrays out, no SQL.
 
 A row of its own for every posting costs 14 bytes in a filled b-tree, 10 of them overhead. Here a row holds all postings
-of a *bucket*, 32 neighbouring hashes, made by a *generation*, 2048 consecutive songs, as an array of six-byte entries:
+of a *bucket*, 64 neighbouring hashes, made by a *generation*, 1024 consecutive songs, as an array of six-byte entries:
 
-    row id: generation << 27 | bucket     bucket: hash >> 5     generation: song key >> 11
-    entry:  offset (uint32), tag (uint16: the song key's low 11 bits << 5 | the hash's low 5 bits)
+    row id: generation << 26 | bucket     bucket: hash >> 6     generation: song key >> 10
+    entry:  offset (uint32), tag (uint16: the song key's low 10 bits << 6 | the hash's low 6 bits)
 
 A new song appends to rows of the newest generation alone. So an insert costs no more in a large catalogue than in a
 small one, and a deleted song is taken out by reading its generation, without an index that would double the file.
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from dejavu.model import Fingerprints, UInt32s
 
-HASH_BITS = 5
+HASH_BITS = 6
 KEY_BITS = 16 - HASH_BITS
 BUCKET_BITS = 32 - HASH_BITS
 SONGS_PER_GENERATION = 1 << KEY_BITS
 
-_HASH_MASK = (1 << HASH_BITS) - 1
+_HASH_MASK = np.uint16((1 << HASH_BITS) - 1)
 _BUCKET_MASK = (1 << BUCKET_BITS) - 1
 
 _ENTRY = np.dtype([("offset", "<u4"), ("tag", "<u2")])
@@ -61,15 +61,23 @@ def pack(key: int, fingerprints: Fingerprints) -> Iterator[Row]:
 
 
 def unpack(rows: Sequence[Row], hashes: UInt32s) -> tuple[UInt32s, NDArray[np.int64], UInt32s]:
-    """The postings of some hashes (uint32[n], distinct) among `rows`: hashes, song keys and offsets, as columns."""
+    """The postings of some hashes among the rows of their buckets: hashes, song keys and offsets, as columns.
+
+    rows : all of them from `buckets_of(hashes)`, of any generation.
+    hashes : uint32[n], distinct.
+    """
     row_ids, sizes, entries = _columns(rows)
     tags = entries["tag"]
-    first_hashes = ((row_ids & _BUCKET_MASK) << HASH_BITS).astype(np.uint32)
-    found: UInt32s = np.repeat(first_hashes, sizes) | (tags & np.uint16(_HASH_MASK))
-    wanted = np.flatnonzero(_is_in(found, np.sort(hashes)))
-    first_keys = np.repeat(row_ids >> BUCKET_BITS << KEY_BITS, sizes)[wanted]
-    keys: NDArray[np.int64] = first_keys | (tags[wanted] >> HASH_BITS)
-    return found[wanted], keys, entries["offset"][wanted].astype(np.uint32)
+    buckets, places = np.unique(hashes >> HASH_BITS, return_inverse=True)
+    asked = np.zeros((buckets.size, 1 << HASH_BITS), np.bool_)
+    asked[places, hashes & _HASH_MASK] = True
+    # A table of the asked buckets fits in the processor's cache; searching each entry's hash takes three times as long.
+    firsts = np.searchsorted(buckets, row_ids & _BUCKET_MASK) << HASH_BITS
+    wanted = np.flatnonzero(asked.reshape(-1)[np.repeat(firsts, sizes) + (tags & _HASH_MASK)])
+    row_ids, tags = np.repeat(row_ids, sizes)[wanted], tags[wanted]
+    found = ((row_ids & _BUCKET_MASK) << HASH_BITS | tags & _HASH_MASK).astype(np.uint32)
+    keys = row_ids >> BUCKET_BITS << KEY_BITS | tags >> HASH_BITS
+    return found, keys, entries["offset"][wanted].astype(np.uint32)
 
 
 def without_song(rows: Sequence[Row], key: int) -> Iterator[Row]:
@@ -87,11 +95,3 @@ def _columns(rows: Sequence[Row]) -> tuple[NDArray[np.int64], NDArray[np.int64],
     row_ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
     sizes = np.fromiter((len(row[1]) for row in rows), np.int64, len(rows)) // _ENTRY.itemsize
     return row_ids, sizes, np.frombuffer(b"".join([row[1] for row in rows]), _ENTRY)
-
-
-def _is_in(values: UInt32s, ascending: UInt32s) -> NDArray[np.bool_]:
-    if not ascending.size:
-        return np.zeros(values.size, np.bool_)
-    places = np.minimum(np.searchsorted(ascending, values), ascending.size - 1)
-    equal: NDArray[np.bool_] = ascending[places] == values
-    return equal
