@@ -31,7 +31,7 @@ RESULT_FIELDS = {
 
 @pytest.fixture(scope="module")
 def song_file(tune: media.Samples) -> bytes:
-    return media.encode(tune, "flac")
+    return media.encode(tune, media.FORMATS["flac"])
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def song(server: Server, song_file: bytes) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def clip(tune: media.Samples) -> bytes:
     """Eight seconds of the tune, from its sixth on."""
-    return media.encode(tune[6 * 44_100 : 14 * 44_100], "mp3")
+    return media.encode(tune[6 * 44_100 : 14 * 44_100], media.FORMATS["mp3"])
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,19 @@ def answer(server: Server, song: dict[str, object], clip: bytes) -> requests.Res
     response = server.recognize(clip)
     assert response.status_code == 200, response.text
     return response
+
+
+@pytest.fixture(scope="module")
+def restricted(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service without a token that adds no songs, limits rates, and counts them in a Redis that is not there."""
+    with Server(
+        tmp_path_factory.mktemp("restricted"),
+        fingerprinting={"allow": False, "token": None},
+        rate_limit={"recognizing": "3 per minute", "fetching_results": "1000 per second"},
+        redis={"host": "127.0.0.1", "port": 1},
+        server={"trusted_proxies": ["127.0.0.1"]},
+    ) as running:
+        yield running
 
 
 class TestFingerprint:
@@ -90,7 +103,7 @@ class TestFingerprint:
     def test_a_name_is_kept_to_the_letter(
         self, server: Server, fields: dict[str, str], filename: str, name: str
     ) -> None:
-        file = media.encode(media.music(4.0, seed=hash_of(filename + name)))
+        file = media.wav(media.music(4.0, seed=hash_of(filename + name)))
         response = server.fingerprint(file, filename, **fields)
         assert response.status_code == 200, response.text
         assert response.json()["song_name"] == name
@@ -119,7 +132,7 @@ class TestRecognize:
         assert 0 < best["fingerprinted_confidence"] <= 1
 
     def test_lists_nothing_for_what_is_not_in_the_catalogue(self, server: Server, song: dict[str, object]) -> None:
-        body = server.recognize(media.encode(media.music(8.0, seed=999), "mp3")).json()
+        body = server.recognize(media.encode(media.music(8.0, seed=999), media.FORMATS["mp3"])).json()
         assert body["results"] == []
         assert re.fullmatch(r"[A-Za-z0-9]{20}", body["token"])
 
@@ -177,7 +190,7 @@ class TestHealth:
         assert body["status"] == "success"
         assert [instance["name"] for instance in body["instances"]] == ["instances[0]", "instances[1]"]
         assert [shard["name"] for shard in body["results"]] == ["results[0]", "results[1]"]
-        assert all(part["up"] and part["since"] for part in body["instances"] + body["results"])
+        assert all(part["state"] == "up" and part["since"] for part in body["instances"] + body["results"])
 
     def test_tells_no_secret(self, server: Server) -> None:
         assert TOKEN not in server.get("/api/health").text
@@ -255,25 +268,12 @@ class TestCrossOrigin:
 
 
 class TestRestricted:
-    """A service without a token that adds no songs, limits rates, and counts them in a Redis that is not there."""
-
-    @pytest.fixture(scope="class")
-    def restricted(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-        with Server(
-            tmp_path_factory.mktemp("restricted"),
-            fingerprinting={"allow": False, "token": None},
-            rate_limit={"recognizing": "3 per minute", "fetching_results": "1000 per second"},
-            redis={"host": "127.0.0.1", "port": 1},
-            server={"trusted_proxies": ["127.0.0.1"]},
-        ) as running:
-            yield running
-
     def test_adds_no_songs(self, restricted: Server, clip: bytes) -> None:
         assert_error(restricted.fingerprint(clip), 403, "fingerprinting_disabled")
 
     def test_tells_where_redis_is_down(self, restricted: Server) -> None:
         response = restricted.get("/api/health")
-        assert (response.status_code, response.json()["redis"]) == (200, {"up": False})
+        assert (response.status_code, response.json()["redis"]) == (200, {"state": "down"})
 
     @pytest.mark.parametrize(
         ("headers", "status"),

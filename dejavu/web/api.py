@@ -14,12 +14,10 @@ from dejavu.config.settings import OUTAGE_RETRY_SECONDS
 from dejavu.model import Song
 from dejavu.service.service import Service
 from dejavu.web.access import require_catalogue_access, require_fingerprinting
-from dejavu.web.errors import error_response, register_error_handlers
+from dejavu.web.errors import register_error_handlers
 from dejavu.web.rate_limits import create_limiter
 from dejavu.web.request_log import log_failure, note_stages, register_request_log
 from dejavu.web.requests import UploadRequest, read_seconds, read_song_name, receive_upload
-
-_UNABLE = "Clips cannot be answered: that takes one of the instances and one of the results databases."
 
 
 class TuneScout(Flask):
@@ -97,11 +95,11 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
         report = service.health()
         body = report.to_wire()
         if deployment.redis is not None:
-            body["redis"] = {"up": limiter.storage.check()}
-        if report.able:
-            return flask.jsonify(body)
-        response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _UNABLE, body)
-        response.headers["Retry-After"] = str(OUTAGE_RETRY_SECONDS)
+            body["redis"] = {"state": "up" if limiter.storage.check() else "down"}
+        response = flask.jsonify(body)
+        if not report.able:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+            response.headers["Retry-After"] = str(OUTAGE_RETRY_SECONDS)
         return response
 
     return api

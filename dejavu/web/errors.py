@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 import flask
@@ -38,9 +37,9 @@ _NOT_FOUND = "There is nothing at this address; the routes are /api/recognize, /
 /api/songs/<file_sha1> and /api/health."
 
 
-def error_response(status: int, code: str, message: str, details: Mapping[str, object] | None = None) -> Response:
-    """The one shape of every error; `details` come on top."""
-    response = flask.jsonify({**(details or {}), "status": "error", "code": code, "message": message})
+def error_response(status: int, code: str, message: str) -> Response:
+    """The one shape of every error."""
+    response = flask.jsonify(status="error", code=code, message=message)
     response.status_code = status
     return response
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import flask
 from gunicorn.http.errors import ParseException
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
@@ -35,8 +36,11 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _EXTENSION = re.compile(r"(?<=.)\.(?=[0-9]?[A-Za-z])[A-Za-z0-9]{2,5}\Z", re.ASCII | re.DOTALL)
 """What is taken for a file's extension: ".mp3" and ".3gp", not the end of "T.N.T", "No.22" or "Mr. Brightside"."""
 
-_WINDOWS_FOLDER = re.compile(r"\A([A-Za-z]:\\|\\\\)(.*\\)?", re.DOTALL)
+_WINDOWS_FOLDER = re.compile(r"\A[A-Za-z]:\\(.*\\)?", re.DOTALL)
 """The folder of a Windows path, which some clients send along; a slash is left alone, for "AC/DC" has one."""
+
+_QUOTED_FILENAME = re.compile(r';\s*filename="((?:[^"\\]|\\.)*)"', re.DOTALL | re.IGNORECASE)
+_ESCAPED = re.compile(r'\\(["\\])')
 
 _NO_SPACE_RETRY_SECONDS = 60
 
@@ -116,7 +120,7 @@ def receive_upload(request: flask.Request, max_bytes: int | None) -> Upload:
         raise _too_large(max_bytes)
     if not size:
         raise UnsupportedMedia("The file is empty; send an audio or video file.")
-    return Upload(file, files[0].filename)
+    return Upload(file, _filename(files[0]))
 
 
 def read_seconds(request: flask.Request, field: str, *, above_zero: bool) -> float | None:
@@ -178,6 +182,18 @@ def _passed(request: flask.Request, limit: int) -> bool:
 
 def _too_large(max_bytes: int) -> FileTooLarge:
     return FileTooLarge(f"The file is larger than this service accepts ({max_bytes} bytes); send a shorter recording.")
+
+
+def _filename(part: FileStorage) -> str:
+    """The part's file name with the backslashes that are meant.
+
+    Werkzeug takes every backslash for an escape, as headers have it. In forms only some clients escape, and then only
+    quotes and backslashes; browsers write a quote as %22 and leave backslashes as they are.
+    """
+    quoted = _QUOTED_FILENAME.search(part.headers.get("Content-Disposition", ""))
+    if quoted is None or "\\" not in quoted[1]:
+        return part.filename or ""
+    return _ESCAPED.sub(r"\1", quoted[1]).replace("%22", '"')
 
 
 def _how_to_send_a_file(request: flask.Request) -> str:

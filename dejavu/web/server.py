@@ -86,6 +86,14 @@ class ServerWorker(ThreadWorker):  # type: ignore[misc]
         super().init_signals()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """On the way out, stop listening instead of letting new clients wait for nothing; called by gunicorn."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            _log.info("stopping; requests in flight are answered first")
+            for listener in self.sockets:
+                listener.close()
+
     def handle_request(self, req: Any, conn: TConn) -> bool:
         """Answer, then read on for a while from a client that was refused before it had sent everything."""
         keep_open = super().handle_request(req, conn)
