@@ -12,6 +12,7 @@ from catalogue import eventually
 
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, Overloaded, StoreUnavailable
+from dejavu.fingerprint.landmarks import pack
 from dejavu.model import Fingerprints, Query
 from dejavu.service.instance import Instance
 from dejavu.store.sqlite import SqliteDriver
@@ -23,11 +24,15 @@ def sha1_of(number: int) -> str:
     return hashlib.sha1(str(number).encode()).hexdigest()
 
 
+def random_hashes(random: np.random.Generator, count: int, first_bin: int, last_bin: int) -> np.ndarray:
+    anchors = random.integers(first_bin, last_bin, count)
+    return pack(anchors, anchors + random.integers(-20, 20, count), random.integers(2, 63, count))
+
+
 def make_fingerprints(seed: int, count: int = 2000) -> Fingerprints:
     random = np.random.default_rng(seed)
-    pairs = np.unique(
-        np.stack([random.integers(0, 2**31, count), random.integers(0, SONG_FRAMES, count)], axis=1), axis=0
-    )
+    hashes = random_hashes(random, count, 200, 400)
+    pairs = np.unique(np.stack([hashes, random.integers(0, SONG_FRAMES, count)], axis=1), axis=0)
     return Fingerprints(pairs[:, 0].astype(np.uint32), pairs[:, 1].astype(np.uint32))
 
 
@@ -35,7 +40,7 @@ def make_query(fingerprints: Fingerprints, first_frame: int, noise: int = 200, s
     """The song from `first_frame` on, with hashes mixed in that are in no song, in random order."""
     random = np.random.default_rng(seed)
     heard = fingerprints.offsets >= first_frame
-    hashes = np.concatenate([fingerprints.hashes[heard], random.integers(2**31, 2**32, noise).astype(np.uint32)])
+    hashes = np.concatenate([fingerprints.hashes[heard], random_hashes(random, noise, 50, 150)])
     offsets = np.concatenate([fingerprints.offsets[heard] - np.uint32(first_frame), np.zeros(noise, np.uint32)])
     order = random.permutation(hashes.size)
     return Query(hashes[order], offsets[order], np.zeros(hashes.size, np.uint8), 0.0, 30.0)

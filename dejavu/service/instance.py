@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 class Sighting:
     """What one instance makes of the first `asked_hashes` hashes of a query.
 
-    candidates : the songs that agree with it best, with `chance` as of this instance.
+    candidates : the songs that agree with it best, with what chance would do in them.
     postings : what the database said, so that a further step fetches only what is new.
     """
 
@@ -142,7 +142,7 @@ class Instance:
         aligned = time.perf_counter()
         songs = {song.song_id: song for song in self._driver.songs([found.song_id for found in alignments])}
         candidates = tuple(
-            Candidate(songs[found.song_id], found.delta, found.aligned_hashes, found.chance)
+            Candidate(songs[found.song_id], found.delta, found.aligned_hashes, found.surprise)
             for found in alignments
             if found.song_id in songs
         )
