@@ -168,7 +168,6 @@ def test_all_problems_are_told_at_once() -> None:
     assert problems(document) == [
         "instances[1]: expected an object, got 3",
         'instances[0].database.port: expected an integer, got "nine"',
-        "instances[1].database_type: missing; expected one of sqlite, mysql, clickhouse",
         "results: at least one results database is needed",
         'rate_limit.fingerprinting: expected a non-empty string, got ""',
     ]

@@ -37,6 +37,7 @@ class Section:
             self._values = value
         else:
             self._expected("an object", value, path)
+            self._errors = []  # what is missing in it follows from that
         for key in getattr(value, "repeated", ()):
             self.problem(key, "given more than once")
 
