@@ -22,9 +22,10 @@ import signal
 import sys
 import threading
 import time
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -45,6 +46,9 @@ MEDIA_EXTENSION = re.compile(
     re.IGNORECASE,
 )
 """What counts as media in a folder. A file that is named on the command line is always sent."""
+
+EXTENSION = re.compile(r"(?<=.)\.(?=[0-9]?[A-Za-z])[A-Za-z0-9]{2,5}\Z", re.ASCII | re.DOTALL)
+"""What the name of a song goes without, by the service's rule: ".mp3" and ".3gp", not the end of "T.N.T" or "No.22"."""
 
 BLOCK_BYTES = 256 * 1024
 """What is read, hashed and sent at a time."""
@@ -93,7 +97,7 @@ class Ended(Exception):
 
 
 class TryLater(Exception):
-    """The server cannot answer now. `answered`: it says so itself; `sending`: the connection broke in an upload."""
+    """The server cannot answer now. `answered`: it says so itself; `sending`: an upload broke off."""
 
     def __init__(
         self, message: str, *, answered: bool = False, retry_after_seconds: float = 0.0, sending: bool = False
@@ -147,12 +151,16 @@ def readable(path: str) -> str:
 
 
 def song_name(path: str) -> str:
-    """The file name without its extension, kept as it is; a name that is not UTF-8 is read as Windows or Latin-1."""
-    name = os.fsencode(re.sub(r"(?<=.)\.[A-Za-z0-9]{1,5}$", "", Path(path).name))
-    for encoding in ("utf-8", "cp1252"):
-        with suppress(UnicodeDecodeError):
-            return name.decode(encoding)
-    return name.decode("latin-1")
+    """The file name without its extension, kept as it is but for line breaks and the like, which the service refuses.
+
+    A name that is not UTF-8 is read as Windows-1252, which holds Latin-1.
+    """
+    raw = os.fsencode(EXTENSION.sub("", Path(path).name))
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        name = raw.decode("cp1252", "replace")
+    return "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in name)
 
 
 def blocks(path: str, stop: Stop) -> Iterator[bytes]:
@@ -280,9 +288,10 @@ class Catalogue:
             raise Ended(
                 f"{self._server} has moved to {response.headers['Location']}; give its new address as --server."
             )
-        if status in (429, 502, 503, 504):
+        if status in (408, 429, 502, 503, 504):
             wait = retry_after_seconds(response.headers.get("Retry-After", ""))
-            raise TryLater(f"{self._server}: {explain(status, answer)}", answered=True, retry_after_seconds=wait)
+            reason = f"{self._server}: {explain(status, answer)}"
+            raise TryLater(reason, answered=True, retry_after_seconds=wait, sending=status == 408)
         return status, answer
 
 

@@ -22,7 +22,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import media
+import numpy as np
 import pytest
+from servers import TOKEN as SERVICE_TOKEN
+from servers import Server
 from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
@@ -287,7 +291,7 @@ def test_another_server_is_recognised(peer: Peer) -> None:
 
 def test_refused_and_broken_uploads_are_tried_again(peer: Peer, music: Path, impatient: list[float]) -> None:
     peer.get_script.extend([answer(429, "rate_limited", Retry_After="3"), drop])
-    peer.post_script.extend([answer(503, "overloaded", Retry_After="5"), answer(502, "bad_gateway"), drop])
+    peer.post_script.extend([answer(503, "overloaded", Retry_After="5"), answer(408, "incomplete_body"), drop])
     result = run(peer, music / "One.mp3")
     assert result.tally == {"fingerprinted": 1}
     assert len(peer.uploads) == 1
@@ -371,10 +375,10 @@ NAMES = {
     'He said "no" \\ %22.mp3': 'He said "no" \\ %22',
     "AC-DC - T.N.T..mp3": "AC-DC - T.N.T.",
     "Sigur Rós – ( ).flac": "Sigur Rós – ( )",
-    "🎵 line\nbreak; a=b.mp3": "🎵 line\nbreak; a=b",
+    "🎵 line\nbreak; a=b.mp3": "🎵 line break; a=b",
     "...Baby One More Time.mp3": "...Baby One More Time",
     os.fsdecode(b"Beyonc\xe9.mp3"): "Beyoncé",
-    os.fsdecode(b"odd\x81.mp3"): "odd\x81",
+    os.fsdecode(b"odd\x81.mp3"): "odd\N{REPLACEMENT CHARACTER}",
     f"{'é' * 120}.mp3": "é" * 120,
 }
 
@@ -594,3 +598,71 @@ def test_it_stands_alone() -> None:
     """Nothing of the service is imported, so the file can be copied to another machine."""
     code = "import sys, tunescout_uploader; sys.exit(any(name.split('.')[0] == 'dejavu' for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], cwd=PROGRAM.parent, check=True)
+
+
+def write_sounds(folder: Path, names: list[str], seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(media.wav(noise.normal(0.0, 0.1, 33_000).astype(np.float32), 11_025))
+
+
+@pytest.mark.server
+def test_the_service_is_filled_once(server: Server, tmp_path: Path) -> None:
+    folder, report = tmp_path / "music", tmp_path / "report.csv"
+    names = ['He said "no" 🎵\n.wav', "inner/AC-DC - T.N.T..wav", os.fsdecode(b"Beyonc\xe9.wav")]
+    write_sounds(folder, names, seed=7000)
+    (folder / "inner/Copy.wav").write_bytes((folder / names[1]).read_bytes())
+    (folder / "Words.mp3").write_text("These are no sounds at all.\n" * 100)
+    (folder / "Silence.wav").write_bytes(media.wav(np.zeros(30_000, np.float32), 11_025))
+    before = server.songs_held()
+
+    arguments = ("--token", SERVICE_TOKEN, "--recursive", "--workers", "1")
+    code, out, err = upload(server.url, *arguments, "--report", report, folder)
+    assert code == 1, err
+    assert "4 of 6 files are in the catalogue: 3 added now, 0 there before, 1 copies of others. 2 failed" in out
+    assert server.songs_held() == before + 3
+    assert "(unsupported_media)" in rows(report)["Words.mp3"]["message"]
+    assert "(no_audio)" in rows(report)["Silence.wav"]["message"]
+    for name in names[:2]:
+        song = server.song(rows(report)[Path(name).name]["sha1"]).json()
+        assert song["song_name"] == Path(name).stem.replace("\n", " ")
+        assert str(song["song_id"]) == rows(report)[Path(name).name]["song_id"]
+
+    (folder / "Words.mp3").unlink()
+    (folder / "Silence.wav").unlink()
+    code, out, err = upload(server.url, *arguments, folder)
+    assert code == 0, err
+    assert "0 added now, 3 there before, 1 copies of others." in out
+    assert server.songs_held() == before + 3
+
+
+@pytest.mark.server
+def test_the_service_refuses_a_wrong_token(server: Server, tmp_path: Path) -> None:
+    write_sounds(tmp_path, ["One.wav"], seed=7100)
+    code, out, err = upload(server.url, "--token", "guessed", tmp_path)
+    assert code == 1
+    assert "lets nothing in" in err
+    assert not out
+
+
+@pytest.mark.server
+def test_a_service_that_is_killed_and_started_again_is_waited_for(tmp_path: Path) -> None:
+    folder, report = tmp_path / "music", tmp_path / "report.csv"
+    write_sounds(folder, [f"{number:03}.wav" for number in range(150)], seed=7200)
+    with Server(tmp_path) as server:
+        arguments = ("--token", SERVICE_TOKEN, "--workers", "2", "--report", report, folder)
+        with start(server.url, *arguments) as process:
+            server.wait_for(r"route=/api/fingerprint status=200")
+            for pid in [server.process.pid, *server.descendants()]:
+                os.kill(pid, signal.SIGKILL)
+            server.wait()
+            assert process.stderr
+            assert any(line.startswith("Waiting: ") for line in process.stderr)
+            server.start({"PORT": str(server.address[1])})
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "150 of 150 files are in the catalogue" in out
+        assert server.songs_held() == 150
+    assert len(rows(report)) == 150
