@@ -86,14 +86,13 @@ class Candidate:
 
     delta : song offset minus clip offset, in frames; negative where the clip starts before the song.
     aligned_hashes : distinct query hashes that agree on this delta within one frame.
-    chance : expected number of hashes that would agree on some delta of this song if it had nothing to do with the
-        clip.
+    surprise : how unlikely it is that this song agrees as well by accident (`matching.chance`).
     """
 
     song: Song
     delta: int
     aligned_hashes: int
-    chance: float
+    surprise: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,9 @@ BAND_LAST_BIN = 465
 RANK_CELL_FRAMES = 22
 """Frames, half a second. Peaks are ranked among those of their cell, so that loud passages do not take the place of quiet ones."""
 
-LOCAL_MEAN_HALF_FRAMES = 21
-LOCAL_MEAN_HALF_BINS = 15
-"""A peak is compared with the mean of the second and the 31 bins (334 Hz) around it."""
+LOCAL_MEAN_FRAMES = 44
+LOCAL_MEAN_BINS = 32
+"""A peak is compared with the mean of the second and the 32 bins (345 Hz) around it."""
 
 SALIENCE_EXPONENT = 0.5
 """How much of the local mean a peak's power is divided by. 1 prefers what sticks out wherever it is, which noise drowns where the music is quiet;
@@ -78,8 +78,8 @@ FORMAT_SETTINGS = (
     "BAND_FIRST_BIN",
     "BAND_LAST_BIN",
     "RANK_CELL_FRAMES",
-    "LOCAL_MEAN_HALF_FRAMES",
-    "LOCAL_MEAN_HALF_BINS",
+    "LOCAL_MEAN_FRAMES",
+    "LOCAL_MEAN_BINS",
     "SALIENCE_EXPONENT",
     "PEAK_POWER_FLOOR",
     "REFERENCE_BOX_FRAMES",
@@ -124,6 +124,17 @@ QUERY_MAX_HASHES = 32_768
 
 TOPN = 3
 """Results in an answer, at most."""
+
+MATCH_SCORE = 6.2
+"""Decimal logarithm. An agreement less unlikely than this, in any song of the catalogue, is no match. Music is not as random as the model of chance:
+a score of 2.3 should be reached by one unknown clip in 200, and measured on unknown recordings it is this one (`benchmarks/accuracy.py`)."""
+
+CERTAIN_SCORE = 11.5
+"""Of a first step: so much more than any accident reaches that asking all hashes would not change the answer."""
+
+EVEN_SCORE = 5.35
+CONFIDENCE_SLOPE = 0.98
+"""Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome (`benchmarks/calibration.py`)."""
 
 # --- Limits --------------------------------------------------------------------------------------------------------------
 

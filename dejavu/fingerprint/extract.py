@@ -1,0 +1,157 @@
+"""Sound to fingerprints, composed from the stages beside this module: sparse for the catalogue, dense for a query.
+
+Blocks of samples stream through: what is held at a time is one segment of sound and the peaks found so far, so a day of it takes little
+more memory than a song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dejavu.config import settings
+from dejavu.fingerprint.landmarks import Landmarks, pair_peaks
+from dejavu.fingerprint.peaks import Constellation, find_peaks
+from dejavu.fingerprint.spectrogram import power_spectrogram
+from dejavu.model import Fingerprints, Query
+
+Samples = NDArray[np.float32]
+
+_SEGMENT_FRAMES = 60 * settings.RANK_CELL_FRAMES
+"""Frames whose peaks are found together, half a minute of sound; whole cells, so that ranks do not depend on it."""
+
+_MARGIN_FRAMES = 2 * settings.RANK_CELL_FRAMES
+"""Frames heard on either side of a segment: whole cells again, and more than a peak's box and local mean reach."""
+
+
+def extract_reference(blocks: Iterable[Samples]) -> Fingerprints:
+    """What is stored of a recording.
+
+    Parameters
+    ----------
+    blocks : iterable of float32[n]
+        Consecutive mono samples at ANALYSIS_FS, in blocks of any size.
+
+    Returns
+    -------
+    Fingerprints
+        Empty where there is no sound, or less than one pair of peaks.
+    """
+    peaks = _constellation(
+        blocks, settings.REFERENCE_BOX_FRAMES, settings.REFERENCE_BOX_BINS, settings.REFERENCE_PEAKS_PER_CELL
+    )
+    found = pair_peaks(peaks, settings.REFERENCE_FAN_OUT)
+    keys = np.unique(found.hashes.astype(np.uint64) << 32 | found.offsets)
+    return Fingerprints((keys >> 32).astype(np.uint32), keys.astype(np.uint32))
+
+
+def extract_query(blocks: Iterable[Samples], start_seconds: float = 0.0) -> Query:
+    """What is asked about a clip, which starts at `start_seconds` of some media; `blocks` as for `extract_reference`.
+
+    A recording's frames and a clip's lie on different grids. Up to QUERY_DENSE_SECONDS a clip is therefore looked at on QUERY_SHIFTS grids,
+    of which one is at most an eighth of a frame off, and with many more peaks than a recording, since noise adds peaks among those that are
+    stored. A longer clip has evidence enough as it is.
+    """
+    remaining = iter(blocks)
+    head = _take(remaining, int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS))
+    beyond = next(remaining, None)
+    heard = _Counter(chain([head], [] if beyond is None else [beyond], remaining))
+    if beyond is None:
+        landmarks = [_dense_landmarks(shifted) for shifted in _shifted(np.concatenate(list(heard)))]
+    else:
+        peaks = _constellation(
+            heard, settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS, settings.REFERENCE_PEAKS_PER_CELL
+        )
+        landmarks = [pair_peaks(peaks, settings.REFERENCE_FAN_OUT)]
+    return _ordered(landmarks, start_seconds, heard.samples / settings.ANALYSIS_FS)
+
+
+def _take(blocks: Iterator[Samples], n_samples: int) -> Samples:
+    """Whole blocks until there are at least `n_samples` samples, or no more blocks."""
+    taken: list[Samples] = [np.empty(0, np.float32)]
+    held = 0
+    while held <= n_samples and (block := next(blocks, None)) is not None:
+        taken.append(block)
+        held += block.size
+    return np.concatenate(taken)
+
+
+class _Counter:
+    """Passes blocks on and counts their samples."""
+
+    def __init__(self, blocks: Iterable[Samples]) -> None:
+        self._blocks = blocks
+        self.samples = 0
+
+    def __iter__(self) -> Iterator[Samples]:
+        for block in self._blocks:
+            self.samples += block.size
+            yield block
+
+
+def _shifted(samples: Samples) -> Iterator[Samples]:
+    """The same sound on QUERY_SHIFTS grids of frames, each a part of a frame later."""
+    for shift in range(settings.QUERY_SHIFTS):
+        yield samples[shift * settings.HOP_LENGTH // settings.QUERY_SHIFTS :]
+
+
+def _dense_landmarks(samples: Samples) -> Landmarks:
+    peaks = _constellation([samples], settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS, settings.QUERY_PEAKS_PER_CELL)
+    return pair_peaks(peaks, settings.QUERY_FAN_OUT)
+
+
+def _ordered(landmarks: list[Landmarks], start_seconds: float, duration_seconds: float) -> Query:
+    """The distinct landmarks of all grids, those of the most salient peaks first, at most QUERY_MAX_HASHES."""
+    ranks = np.concatenate([found.ranks for found in landmarks])
+    order = np.argsort(ranks, kind="stable")
+    hashes = np.concatenate([found.hashes for found in landmarks])[order]
+    offsets = np.concatenate([found.offsets for found in landmarks])[order]
+    _, first = np.unique(hashes.astype(np.uint64) << 32 | offsets, return_index=True)
+    kept = np.sort(first)[: settings.QUERY_MAX_HASHES]
+    return Query(hashes[kept], offsets[kept], ranks[order][kept], start_seconds, duration_seconds)
+
+
+def _constellation(blocks: Iterable[Samples], box_frames: int, box_bins: int, peaks_per_cell: int) -> Constellation:
+    """The peaks of a stream, the same as if it were transformed in one piece."""
+    parts = []
+    for first_frame, samples, margin, n_frames in _segments(blocks):
+        peaks = find_peaks(power_spectrogram(samples), box_frames, box_bins).best(peaks_per_cell)
+        inside = (peaks.frames >= margin) & (peaks.frames < margin + n_frames)
+        parts.append(Constellation(peaks.frames[inside] + first_frame, peaks.bins[inside], peaks.ranks[inside]))
+    return Constellation(
+        np.concatenate([part.frames for part in parts]),
+        np.concatenate([part.bins for part in parts]),
+        np.concatenate([part.ranks for part in parts]),
+    )
+
+
+def _segments(blocks: Iterable[Samples]) -> Iterator[tuple[int, Samples, int, int]]:
+    """Overlapping stretches of a stream whose own parts follow each other without a gap.
+
+    Yields
+    ------
+    first_frame, samples, margin, n_frames
+        Frame `margin` of `samples` is the first of `n_frames` that belong to this segment. Frame 0 of `samples` is
+        frame `first_frame` of the stream.
+    """
+    held = np.empty(0, np.float32)
+    held_frame = margin = 0
+    wanted = _samples_of(_SEGMENT_FRAMES + _MARGIN_FRAMES)
+    for block in blocks:
+        held = np.concatenate((held, block))
+        while held.size >= wanted:
+            yield held_frame, held[:wanted], margin, _SEGMENT_FRAMES
+            passed = _SEGMENT_FRAMES + margin - _MARGIN_FRAMES
+            held = held[passed * settings.HOP_LENGTH :]
+            held_frame += passed
+            margin = _MARGIN_FRAMES
+            wanted = _samples_of(_MARGIN_FRAMES + _SEGMENT_FRAMES + _MARGIN_FRAMES)
+    yield held_frame, held, margin, _SEGMENT_FRAMES + _MARGIN_FRAMES
+
+
+def _samples_of(n_frames: int) -> int:
+    """How many samples `n_frames` frames span."""
+    return (n_frames - 1) * settings.HOP_LENGTH + settings.N_FFT

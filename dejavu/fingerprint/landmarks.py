@@ -1,0 +1,82 @@
+"""A constellation to landmarks: pairs of peaks, each packed into one integer. The only owner of the hash format.
+
+A hash holds the anchor's bin, the distance in bins to its target and the distance in frames, from the highest bits to the lowest::
+
+    bin: 9 bits | bins to the target + 64: 7 bits | frames to the target: 6 bits        22 bits in all
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dejavu.config.settings import MAX_TARGET_BINS, MAX_TARGET_FRAMES, MIN_TARGET_FRAMES
+from dejavu.fingerprint.peaks import Constellation
+from dejavu.model import UInt32s
+
+_FRAMES_BITS = 6
+_BINS_BITS = 7
+_BINS_BIAS = 1 << (_BINS_BITS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """Pairs of peaks: packed hashes uint32[n], anchor frames uint32[n], and the rank uint8[n] of the weaker peak."""
+
+    hashes: UInt32s
+    offsets: UInt32s
+    ranks: NDArray[np.uint8]
+
+
+def pack(anchor_bins: NDArray[np.int64], target_bins: NDArray[np.int64], frames: NDArray[np.int64]) -> UInt32s:
+    """Hashes of pairs given by the bins of anchor and target and the frames from one to the other; int64[n] each."""
+    distance = target_bins - anchor_bins + _BINS_BIAS
+    packed: UInt32s = ((anchor_bins << _BINS_BITS | distance) << _FRAMES_BITS | frames).astype(np.uint32)
+    return packed
+
+
+def unpack(hashes: UInt32s) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """What `pack` was given: anchor bins, target bins, frames between; int64[n] each."""
+    wide = hashes.astype(np.int64)
+    frames = wide & ((1 << _FRAMES_BITS) - 1)
+    distance = (wide >> _FRAMES_BITS & ((1 << _BINS_BITS) - 1)) - _BINS_BIAS
+    anchor_bins = wide >> (_FRAMES_BITS + _BINS_BITS)
+    return anchor_bins, anchor_bins + distance, frames
+
+
+def pair_peaks(peaks: Constellation, fan_out: int) -> Landmarks:
+    """Each peak, as an anchor, with the first `fan_out` peaks in its target zone.
+
+    The zone is MIN_TARGET_FRAMES to MAX_TARGET_FRAMES later and at most MAX_TARGET_BINS higher or lower; targets are taken in the order of
+    (frame, bin).
+    """
+    anchors, targets = _pairs(peaks, fan_out)
+    frames = peaks.frames[targets] - peaks.frames[anchors]
+    return Landmarks(
+        hashes=pack(peaks.bins[anchors], peaks.bins[targets], frames),
+        offsets=peaks.frames[anchors].astype(np.uint32),
+        ranks=np.maximum(peaks.ranks[anchors], peaks.ranks[targets]),
+    )
+
+
+def _pairs(peaks: Constellation, fan_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of anchors and targets. All pairs of peaks that stand `lag` places apart are looked at together."""
+    anchors: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    targets: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    paired = np.zeros(len(peaks), np.int64)
+    open_anchors = np.arange(len(peaks))
+    for lag in range(1, len(peaks)):
+        open_anchors = open_anchors[: np.searchsorted(open_anchors, len(peaks) - lag)]
+        later = peaks.frames[open_anchors + lag] - peaks.frames[open_anchors]
+        within = (later <= MAX_TARGET_FRAMES) & (paired[open_anchors] < fan_out)
+        open_anchors, later = open_anchors[within], later[within]
+        if not open_anchors.size:
+            break
+        distance = np.abs(peaks.bins[open_anchors + lag] - peaks.bins[open_anchors])
+        chosen = open_anchors[(later >= MIN_TARGET_FRAMES) & (distance <= MAX_TARGET_BINS)]
+        paired[chosen] += 1
+        anchors.append(chosen)
+        targets.append(chosen + lag)
+    return np.concatenate(anchors), np.concatenate(targets)

@@ -1,0 +1,161 @@
+"""Postings and a query to aligned candidates: which songs have the clip's landmarks in the clip's order?
+
+Landmarks of a clip that was cut from a song all lie at the same distance from where the song has them. So the distances (`delta` = song offset −
+clip offset) of its hits pile up at one value, where those of other songs scatter: Wang's histogram of time differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from dejavu.fingerprint.landmarks import unpack
+from dejavu.matching.chance import surprise
+from dejavu.model import Postings, UInt32s
+
+DELTA_TOLERANCE = 1
+"""Frames that a delta may be off: the grids of song and clip differ by up to half a frame at each end of a landmark."""
+
+_DELTA_BIAS = np.int64(1) << 31
+"""Makes deltas positive, so that song and delta fit one sortable key."""
+
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How one song agrees with a query, at the delta where it agrees best.
+
+    delta : song offset minus clip offset, in frames; negative where the clip starts before the song.
+    aligned_hashes : distinct query hashes that agree on this delta within DELTA_TOLERANCE.
+    surprise : how unlikely it is that a song which has nothing to do with the clip agrees as well (`chance.surprise`).
+    """
+
+    song_id: int
+    delta: int
+    aligned_hashes: int
+    surprise: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """Pairs of a posting and a query landmark with the same hash, as columns of the same length."""
+
+    hashes: UInt32s
+    song_ids: Int64s
+    song_offsets: Int64s
+    deltas: Int64s
+
+
+def align(postings: Postings, hashes: UInt32s, offsets: UInt32s, limit: int) -> list[Alignment]:
+    """The songs that agree best with a query.
+
+    Parameters
+    ----------
+    postings : Postings
+        What the index has for the query's hashes; other hashes do no harm.
+    hashes, offsets : uint32[n]
+        The query's landmarks and their anchors' frames in the clip. A pair occurs once; hashes and offsets repeat.
+    limit : int
+        How many songs to return, at most.
+
+    Returns
+    -------
+    list of Alignment
+        One for each song, the most surprising first.
+    """
+    hits = _join(postings, hashes, offsets)
+    if not hits.deltas.size:
+        return []
+    clip_frames = int(offsets.max()) + 1
+    song_ids, deltas, members, owners = _best_deltas(hits, 4 * limit)
+    independent = _independent_landmarks(hits, members, owners, song_ids.size)
+    aligned = _count_distinct(owners, hits.hashes[members], song_ids.size)
+    surprises = surprise(independent, *_scatter(hits, song_ids, clip_frames))
+    best = np.argsort(-surprises, kind="stable")[:limit]
+    return [Alignment(int(song_ids[i]), int(deltas[i]), int(aligned[i]), float(surprises[i])) for i in best.tolist()]
+
+
+def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s) -> _Hits:
+    """Every posting with every query landmark of its hash."""
+    order = np.argsort(hashes, kind="stable")
+    sorted_hashes = hashes[order]
+    first = np.searchsorted(sorted_hashes, postings.hashes, "left")
+    count = np.searchsorted(sorted_hashes, postings.hashes, "right") - first
+    posting = np.repeat(np.arange(len(postings)), count)
+    within = np.arange(posting.size) - np.repeat(np.cumsum(count) - count, count)
+    landmark = order[first[posting] + within]
+    song_offsets = postings.offsets[posting].astype(np.int64)
+    return _Hits(
+        hashes=postings.hashes[posting],
+        song_ids=postings.song_ids[posting].astype(np.int64),
+        song_offsets=song_offsets,
+        deltas=song_offsets - offsets[landmark],
+    )
+
+
+def _best_deltas(hits: _Hits, limit: int) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """The delta with the most hits within DELTA_TOLERANCE, of the `limit` songs with the most of such hits.
+
+    Returns
+    -------
+    song_ids, deltas : int64[songs]
+    members, owners : int64[m]
+        Indices of the hits that agree, and for each the index of its song in `song_ids`.
+    """
+    keys = hits.song_ids << 32 | (hits.deltas + _DELTA_BIAS)
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    distinct = np.unique(keys)
+    first = np.searchsorted(keys, distinct - DELTA_TOLERANCE, "left")
+    last = np.searchsorted(keys, distinct + DELTA_TOLERANCE, "right")
+    agreeing = last - first
+    ranking = np.lexsort((-agreeing, distinct >> 32))
+    songs, place = np.unique((distinct >> 32)[ranking], return_index=True)
+    best = ranking[place]
+    chosen = np.argsort(-agreeing[best], kind="stable")[:limit]
+    best, sizes = best[chosen], agreeing[best[chosen]]
+    owners = np.repeat(np.arange(best.size), sizes)
+    members = order[np.repeat(first[best] - (np.cumsum(sizes) - sizes), sizes) + np.arange(owners.size)]
+    return songs[chosen] & 0xFFFFFFFF, (distinct[best] & 0xFFFFFFFF) - _DELTA_BIAS, members, owners
+
+
+def _independent_landmarks(hits: _Hits, members: Int64s, owners: Int64s, n_owners: int) -> Int64s:
+    """How many of each song's agreeing landmarks say something that the others do not; int64[n_owners].
+
+    Landmarks are the edges of a graph over peaks. Where two peaks are joined already by others, one more edge between them comes for free: the
+    peaks are there, at those distances. What counts is the edges of a spanning forest, that is peaks minus groups of peaks.
+    """
+    anchor_bins, target_bins, frames = unpack(hits.hashes[members])
+    anchors = hits.song_offsets[members] << 9 | anchor_bins
+    targets = (hits.song_offsets[members] + frames) << 9 | target_bins
+    peaks, place = np.unique(
+        np.concatenate((owners, owners)) << 40 | np.concatenate((anchors, targets)), return_inverse=True
+    )
+    edges = coo_array(
+        (np.ones(owners.size, np.int8), (place[: owners.size], place[owners.size :])), shape=(peaks.size, peaks.size)
+    )
+    n_groups, group = connected_components(edges, directed=False)
+    group_owner = np.empty(n_groups, np.int64)
+    group_owner[group] = peaks >> 40
+    return np.bincount(peaks >> 40, minlength=n_owners) - np.bincount(group_owner, minlength=n_owners)
+
+
+def _count_distinct(owners: Int64s, values: UInt32s, n_owners: int) -> Int64s:
+    """How many distinct values each owner has; int64[n_owners]."""
+    return np.bincount(np.unique(owners << 32 | values) >> 32, minlength=n_owners)
+
+
+def _scatter(hits: _Hits, song_ids: Int64s, clip_frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What chance has to work with in each song: hits expected in one window of deltas, and how many deltas there are."""
+    order = np.argsort(hits.song_ids, kind="stable")
+    songs, first, count = np.unique(hits.song_ids[order], return_index=True, return_counts=True)
+    place = np.searchsorted(songs, song_ids)
+    highest, count = np.maximum.reduceat(hits.song_offsets[order], first)[place], count[place]
+    # The last hit of a song is before its end by a spacing of hits; offsets of hits count from 0, the song's start.
+    deltas = highest * (1 + 1 / count) + clip_frames
+    return count * (2 * DELTA_TOLERANCE + 1) / deltas, deltas

@@ -1,0 +1,36 @@
+"""How likely it is that an agreement is an accident; the only place that knows the model of chance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+
+def surprise(
+    landmarks: NDArray[np.int64], expected: NDArray[np.float64], deltas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How unlikely it is that a song which has nothing to do with a clip agrees with it on some delta.
+
+    Hits of an unrelated song scatter over all deltas, so that those in one window follow a Poisson distribution, and there are as many chances
+    as deltas.
+
+    Parameters
+    ----------
+    landmarks : int64[n]
+        Independent landmarks that agree.
+    expected : float64[n]
+        Landmarks of the song that fall into one window by chance, on average; above 0.
+    deltas : float64[n]
+        How many deltas the song could have agreed on.
+
+    Returns
+    -------
+    float64[n]
+        Minus the decimal logarithm of the probability (more exactly of a bound on it that is tight in the tail); at least 0.
+    """
+    ln_most_likely = landmarks * np.log(expected) - expected - gammaln(landmarks + 1)
+    # The tail beyond k is below a geometric series with the ratio of its first two terms.
+    ratio = np.minimum(expected / (landmarks + 1), 0.999)
+    ln_tail = np.where(landmarks > expected, ln_most_likely - np.log1p(-ratio), 0.0)
+    return np.maximum(0.0, -(ln_tail + np.log(deltas)) / np.log(10))

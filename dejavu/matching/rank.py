@@ -1,0 +1,64 @@
+"""Candidates of all instances to an answer: merge, score, decide, keep the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dejavu.config.settings import CERTAIN_SCORE, CONFIDENCE_SLOPE, EVEN_SCORE, MATCH_SCORE, TOPN
+from dejavu.model import Candidate, Match
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What the candidates amount to.
+
+    matches : at most TOPN, best first; empty where nothing passes the no-match test.
+    certain : asking more about the clip would not change the first match.
+    """
+
+    matches: tuple[Match, ...]
+    certain: bool
+
+
+def rank(candidates: Sequence[Candidate], asked_hashes: int, catalogue_songs: int) -> Ranking:
+    """Judge the candidates of all instances.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Of the same query; a song that several instances hold may occur more than once.
+    asked_hashes : int
+        How many query hashes were looked up.
+    catalogue_songs : int
+        Songs in all the instances that answered; at least 1. Each is one more chance to agree by accident, so what passes in a small
+        catalogue may not in a large one.
+    """
+    chances = math.log10(max(1, catalogue_songs))
+    scored = sorted(
+        ((candidate.surprise - chances, candidate) for candidate in _without_copies(candidates)),
+        key=lambda pair: pair[0],
+        reverse=True,
+    )
+    matches = tuple(
+        Match(candidate.song, confidence(score), candidate.delta, candidate.aligned_hashes, asked_hashes)
+        for score, candidate in scored[:TOPN]
+        if score >= MATCH_SCORE
+    )
+    return Ranking(matches, certain=bool(scored) and scored[0][0] >= CERTAIN_SCORE)
+
+
+def confidence(score: float) -> float:
+    """The probability that a match with this score is right, 0..1, as fitted by `benchmarks/calibration.py`."""
+    return 1 / (1 + math.exp(-CONFIDENCE_SLOPE * (score - EVEN_SCORE)))
+
+
+def _without_copies(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Of every recording the best candidate: outages leave copies of one file on several instances."""
+    best: dict[str, Candidate] = {}
+    for candidate in candidates:
+        known = best.get(candidate.song.sha1)
+        if known is None or candidate.surprise > known.surprise:
+            best[candidate.song.sha1] = candidate
+    return list(best.values())
