@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -152,3 +154,10 @@ def _write_pictures(container: OutputContainer, stream: VideoStream, count: int)
         picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 * (index % 10), np.uint8), "rgb24")
         container.mux(stream.encode(picture))
     container.mux(stream.encode(None))
+
+
+def upload(content: bytes) -> BinaryIO:
+    """An anonymous temporary file with this in it, at its end, as a request leaves it."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    file.write(content)
+    return file

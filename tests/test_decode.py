@@ -12,7 +12,8 @@ import pytest
 from media import FORMATS, encode, music, tune, wav
 from pydub import AudioSegment
 
-from dejavu.audio.decode import BLOCK_SECONDS, Samples, decode
+from dejavu.audio.convert import Samples
+from dejavu.audio.decode import BLOCK_SECONDS, decode
 from dejavu.config.settings import ANALYSIS_FS
 from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
 

@@ -12,34 +12,21 @@ from typing import Protocol
 
 import av
 import numpy as np
-from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard
-from numpy.typing import NDArray
 
+from dejavu.audio.convert import Converter, Samples
 from dejavu.audio.formats import CODECS, OPTIONS
 from dejavu.config.settings import ANALYSIS_FS
 from dejavu.errors import NoAudio, UnsupportedMedia
-
-Samples = NDArray[np.float32]
 
 BLOCK_SECONDS = 20.0
 """How much sound a block holds: long enough to be worth a call, short enough (0.9 MB) to forget about."""
 
 PREROLL_SECONDS = 0.5
 """How far before the start decoding begins, since codecs need what came before: Opus 80 ms, MP3 its bit reservoir."""
-
-_CHUNK_SAMPLES = 32_768
-"""Decoded samples that are resampled at once. One call per codec frame would cost as much as decoding does."""
-
-_CHUNK_VALUES = 1 << 20
-"""The same bound, counted over all channels: a file may claim hundreds of them."""
-
-_MIN_SAMPLE_RATE, _MAX_SAMPLE_RATE = 2_000, 3_000_000
-"""Hz. Below, nothing can be recognised and a sample would become thousands; above, there is nothing, not even DSD."""
 
 _MAX_FAILURES_IN_A_ROW = 10_000
 """Broken packets without a good one between them: minutes of them mean that the rest is not media."""
@@ -218,72 +205,16 @@ def _seek(
 def _resampled(container: InputContainer, frames: Iterator[AudioFrame], sample_rate: int) -> Iterator[Samples]:
     """Frames -> mono pieces at `sample_rate`; the container is closed behind them."""
     with container:
-        converter: _Converter | None = None
+        converter: Converter | None = None
         for frame in frames:
             if converter is None or not converter.accepts(frame):
                 if converter is not None:
                     yield from converter.finish()
-                converter = _Converter(frame, sample_rate)
+                converter = Converter(frame, sample_rate)
             if converter.take(frame):
                 yield from converter.convert()
         if converter is not None:
             yield from converter.finish()
-
-
-class _Converter:
-    """Mixes down and resamples frames of one format, many of them at once."""
-
-    def __init__(self, frame: AudioFrame, sample_rate: int) -> None:
-        if not _MIN_SAMPLE_RATE <= frame.sample_rate <= _MAX_SAMPLE_RATE:
-            raise UnsupportedMedia(f"A sample rate of {frame.sample_rate} Hz is not supported; send 8 to 192 kHz.")
-        self._sample_rate = frame.sample_rate
-        self._format = frame.format.name
-        self._channels = frame.layout.nb_channels
-        self._chunk = min(_CHUNK_SAMPLES, 2 * self._sample_rate, _CHUNK_VALUES // self._channels)
-        self._fifo = AudioFifo()
-        self._resampler = AudioResampler("flt", "mono", sample_rate)
-        self._unmixed = AudioResampler("flt", frame.layout, sample_rate)
-
-    def accepts(self, frame: AudioFrame) -> bool:
-        """Whether the frame is like the first one. The FIFO would read past the end of one with fewer channels."""
-        return (
-            frame.layout.nb_channels == self._channels
-            and frame.sample_rate == self._sample_rate
-            and frame.format.name == self._format
-        )
-
-    def take(self, frame: AudioFrame) -> bool:
-        """Put a frame to the others; True when it is time to convert them."""
-        frame.pts = None  # the FIFO would insist on time stamps without gaps
-        self._fifo.write(frame)
-        return self._fifo.samples >= self._chunk
-
-    def convert(self) -> Iterator[Samples]:
-        """What has been taken, as samples."""
-        frame = self._fifo.read()
-        return iter(()) if frame is None else self._resample(frame)
-
-    def finish(self) -> Iterator[Samples]:
-        """The rest, with what the resampler still holds."""
-        yield from self.convert()
-        yield from self._resample(None)
-
-    def _resample(self, frame: AudioFrame | None) -> Iterator[Samples]:
-        try:
-            resampled = self._resampler.resample(frame)
-        except av.FFmpegError as exc:
-            if self._resampler is self._unmixed:
-                raise UnsupportedMedia(_NOT_MEDIA) from exc
-            # libav cannot mix what it knows no speakers for, such as 40 channels of a field recorder.
-            self._resampler = self._unmixed
-            resampled = self._resampler.resample(frame)
-        for piece in resampled:
-            if piece is None:  # where nothing has to be converted, a flush gives None back
-                continue
-            # Interleaved, since PyAV reads past its table of planes where a frame has more than eight.
-            channels = piece.layout.nb_channels
-            samples = np.frombuffer(memoryview(piece.planes[0]), np.float32, piece.samples * channels)
-            yield samples if channels == 1 else samples.reshape(-1, channels).mean(axis=1)
 
 
 def _sane(block: Samples) -> Samples:

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from dejavu.audio.decode import Samples, SeekableFile, decode
+from dejavu.audio.convert import Samples
+from dejavu.audio.decode import SeekableFile, decode
 from dejavu.config.settings import ANALYSIS_FS, WORKER_MEMORY_BYTES
 from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
 from dejavu.fingerprint.extract import extract_query, extract_reference

@@ -1,0 +1,30 @@
+"""Watching other processes from a test."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs Linux's /proc")
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 20 s"
+        os.sched_yield()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, with all its threads; somebody may still have to collect it."""
+    process = Path(f"/proc/{pid}")
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(list((process / "task").iterdir())) == 1
+    except OSError:
+        return True
