@@ -19,13 +19,14 @@ import os
 import re
 import secrets
 import signal
+import stat
 import sys
 import threading
 import time
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import astuple, dataclass, fields
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -242,7 +243,8 @@ class Catalogue:
         """Raises Ended, within seconds, where the server cannot be reached or does not accept the token."""
         for pause in (*START_PAUSES_SECONDS, None):
             try:
-                self.find("0" * 40)
+                with suppress(FileFailed):  # the files may fare better
+                    self.find("0" * 40)
                 return
             except TryLater as exc:
                 if exc.answered:  # it is up, and busy: the files will wait for it
@@ -258,7 +260,10 @@ class Catalogue:
             return answer
         if status == 404 and answer.get("code") == "unknown_song":
             return None
-        raise Ended(f"{self._server} does not answer as TuneScout does ({explain(status, answer)}); is --server right?")
+        if "code" in answer:
+            raise FileFailed(explain(status, answer))
+        # Not the service's own words: those of a proxy, perhaps, while the service is being restarted.
+        raise TryLater(f"{self._server} does not answer as TuneScout does ({explain(status, answer)}).")
 
     def add(self, body: MultipartBody, sha1: str) -> tuple[str, dict[str, Any]]:
         """Send a file; ADDED or KNOWN, and the song. Raises FileFailed where the server does not take it."""
@@ -379,12 +384,12 @@ class Scan:
 
     def _add_file(self, path: str) -> None:
         try:
-            size = Path(path).stat().st_size
+            info = Path(path).stat()
         except OSError as exc:
             self._add_problem(exc)
             return
-        if Path(path).is_file():
-            self.files.append(Media(path, size))
+        if stat.S_ISREG(info.st_mode):
+            self.files.append(Media(path, info.st_size))
         else:
             self.problems.append(Outcome(path, message="It is not a regular file."))
 
@@ -654,6 +659,8 @@ class Run:
             print(f"{scan.other_files:,} other files were left out: their extension is not one of media.")
         if scan.folders_left_out:
             print(f"{scan.folders_left_out:,} sub-folders were left out: --recursive takes them in.")
+        if there + failed < self.total:
+            print("The same command again goes on from here.")
         for outcome in self.failures:
             print(f"failed: {readable(outcome.path)}: {outcome.message}")
 
@@ -718,6 +725,7 @@ def add_all(options: argparse.Namespace) -> int:
     with closing(connect()) as catalogue:
         catalogue.check()
     with closing(Report(options.report)) as report:
+        print("Looking for media files.", file=sys.stderr)
         scan = Scan(options.paths, options.recursive)
         run = Run(scan, report)
         run.execute(options.workers, connect)
@@ -737,7 +745,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return add_all(options)
     except Ended as exc:
-        print(f"{PROGRAM}: {exc} The same command again sends only what is missing.", file=sys.stderr)
+        print(f"{PROGRAM}: {exc}", file=sys.stderr)
         return exc.code
 
 
