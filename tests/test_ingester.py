@@ -76,9 +76,11 @@ def test_the_very_same_file_again_is_refused_with_the_song_that_is_there(ingeste
 
 
 def test_the_same_file_ten_times_at_once_is_added_once(ingester, instances):
+    data = song(2)
+
     def attempt(number):
         try:
-            return add(ingester, song(2), f"name {number}")
+            return add(ingester, data, f"name {number}")
         except AlreadyFingerprinted as refusal:
             return refusal
 
@@ -92,11 +94,11 @@ def test_the_same_file_ten_times_at_once_is_added_once(ingester, instances):
 
 
 def test_two_services_that_add_the_same_file_at_once_meet_in_one_place(pool, deployment, instances):
-    others = open_instances(deployment)
+    others, data = open_instances(deployment), song(1)
 
     def attempt(ingester):
         try:
-            return add(ingester, song(1))
+            return add(ingester, data)
         except AlreadyFingerprinted as refusal:
             return refusal.song
 
