@@ -72,13 +72,13 @@ class SqliteFile:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read from; each statement sees what was committed when it began."""
         with _as_store_errors():
-            connection = self._take()
+            connection, inode = self._take()
             try:
                 yield connection
             except BaseException:
                 connection.close()
                 raise
-            self._give_back(connection)
+            self._give_back(connection, inode)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -95,25 +95,26 @@ class SqliteFile:
             self._disown_inherited()
             self._forget_idle()
 
-    def _take(self) -> sqlite3.Connection:
-        """An idle connection, or a new one.
+    def _take(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
+        """An idle connection, or a new one, and which file it is open on.
 
         A connection outlives the file's name: what is written to a file that was deleted or replaced is lost. So the
         file has to be the one it was at `created`; another one is to be set up first.
         """
         stat = self._path.stat()
+        inode = stat.st_dev, stat.st_ino
         with self._lock:
             self._disown_inherited()
-            self._inode = self._inode or (stat.st_dev, stat.st_ino)
-            if self._inode != (stat.st_dev, stat.st_ino):
+            self._inode = self._inode or inode
+            if self._inode != inode:
                 raise StoreUnavailable("The SQLite file was replaced by another one.")
             if self._idle:
-                return self._idle.pop()
-        return self._open("rw")
+                return self._idle.pop(), inode
+        return self._open("rw"), inode
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: sqlite3.Connection, inode: tuple[int, int]) -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and self._inode == inode:
                 self._idle.append(connection)
                 return
         connection.close()
