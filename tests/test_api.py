@@ -57,7 +57,7 @@ def answer(server: Server, song: dict[str, object], clip: bytes) -> requests.Res
 
 
 @pytest.fixture(scope="module")
-def restricted(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def restricted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service without a token that adds no songs, limits rates, and counts them in a Redis that is not there."""
     with Server(
         tmp_path_factory.mktemp("restricted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from urllib.parse import quote
 
@@ -42,7 +43,7 @@ def create_limiter(app: Flask, deployment: Deployment) -> Limiter:
 def seconds_until_reset(limiter: Limiter) -> int:
     """How long the client of this request has to wait for the limit it has passed; at least 1."""
     current = limiter.current_limit
-    return max(1, current.reset_at - int(time.time())) if current else 1
+    return max(1, math.ceil(current.window.reset_time - time.time())) if current else 1
 
 
 def _redis_uri(redis: RedisConfig, index: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import socket
 import struct
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.errors import AppImportError
+from gunicorn.errors import AppImportError, HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -178,10 +179,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(listener: socket.socket, open_app: OpenApp) -> int:
     """Serve until told to stop and return the exit code; requests in flight are answered first."""
+    parent = os.getpid()
     try:
         Server(listener, open_app).run()
     except SystemExit as exc:
+        if os.getpid() != parent:
+            raise  # gunicorn's own way out of the process that it forked
         return CONFIG_EXIT_CODE if exc.code == Arbiter.APP_LOAD_ERROR else int(exc.code or 0)
+    except HaltServer as exc:
+        return int(exc.exit_status)  # told to stop while it was starting
     return 0
 
 

@@ -1,0 +1,163 @@
+"""Starting, stopping and dying: nothing acknowledged is lost, nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import media
+import pytest
+from servers import DEADLINE_SECONDS, Server, assert_error, make_config, open_processes
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A service that a test may treat as it likes."""
+    with Server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clip(tune: media.Samples) -> bytes:
+    return media.encode(tune[: 5 * 44_100], media.FORMATS["mp3"])
+
+
+class TestStop:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("to_all", [False, True], ids=["to the service", "to all its processes"])
+    def test_requests_in_flight_are_answered(
+        self, own_server: Server, clip: bytes, number: signal.Signals, to_all: bool
+    ) -> None:
+        """A terminal's Ctrl-C reaches every process, and so does systemd's stop."""
+        decoders = own_server.decoders()
+        for pid in decoders:
+            os.kill(pid, signal.SIGSTOP)
+        with open_processes(own_server.descendants()) as processes, ThreadPoolExecutor(1) as client:
+            in_flight = client.submit(own_server.recognize, clip)
+            own_server.wait_until_busy()
+            for pid in own_server.descendants() if to_all else []:
+                os.kill(pid, number)
+            own_server.signal(number)
+            own_server.wait_for(r"stopping")
+            for pid in decoders:
+                os.kill(pid, signal.SIGCONT)
+            assert in_flight.result(DEADLINE_SECONDS).status_code == 200
+            assert own_server.wait() == 0
+            processes.wait()
+        assert "Traceback" not in own_server.log
+        assert "KeyboardInterrupt" not in own_server.log
+
+    def test_a_killed_service_leaves_no_process(self, own_server: Server) -> None:
+        with open_processes(own_server.descendants()) as processes:
+            own_server.signal(signal.SIGKILL)
+            own_server.wait()
+            processes.wait()
+
+    def test_a_killed_serving_process_is_replaced_with_its_workers(self, own_server: Server, clip: bytes) -> None:
+        serving, *workers = own_server.descendants()
+        with open_processes(workers) as processes:
+            os.kill(serving, signal.SIGKILL)
+            processes.wait()
+        assert own_server.recognize(clip).status_code == 200
+        assert not {serving, *workers} & set(own_server.descendants())
+
+
+class TestRestart:
+    @pytest.mark.parametrize("kill", [False, True])
+    def test_songs_and_answers_outlive_the_service(self, own_server: Server, tune: media.Samples, kill: bool) -> None:
+        song = own_server.fingerprint(media.wav(tune)).json()
+        answer = own_server.recognize(media.wav(tune[5 * 44_100 : 12 * 44_100]))
+        assert answer.json()["results"][0]["song_id"] == song["song_id"]
+        own_server.restart(kill=kill)
+        assert own_server.get(f"/api/fetch/{answer.json()['token']}").content == answer.content
+        assert own_server.song(song["file_sha1"]).json() == song
+
+    def test_nothing_stays_in_the_folder_for_temporary_files(self, tmp_path: Path, clip: bytes) -> None:
+        temporary = tmp_path / "tmp"
+        temporary.mkdir()
+        server = Server(tmp_path)
+        server.start({"TMPDIR": str(temporary)})
+        assert server.recognize(clip).status_code == 200
+        server.kill()
+        assert [path for path in temporary.iterdir() if path.stat().st_size] == []
+
+
+class TestStart:
+    def fails(self, server: Server, **environment: str) -> str:
+        """Launch what cannot start; its last words, which are one clear sentence."""
+        server.launch(environment)
+        assert server.wait() == 2, server.log
+        assert "Traceback" not in server.log
+        return server.log
+
+    def test_every_mistake_in_the_configuration_is_named(self, tmp_path: Path) -> None:
+        config = make_config(recognising={}, allowed_origin="*")
+        config["instances"][1]["database"]["path"] = 9
+        server = Server(tmp_path)
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        log = self.fails(server)
+        for path in ("recognising", "allowed_origin", "instances[1].database.path"):
+            assert sum(line.startswith(path) for line in log.splitlines()) == 1, log
+
+    def test_a_missing_configuration(self, tmp_path: Path) -> None:
+        assert "nowhere.json" in self.fails(Server(tmp_path), TUNESCOUT_CONFIG=str(tmp_path / "nowhere.json"))
+
+    @pytest.mark.parametrize("port", ["http", "-1", "65536", "８０８０"])
+    def test_an_impossible_port(self, tmp_path: Path, port: str) -> None:
+        assert self.fails(Server(tmp_path), PORT=port).startswith("PORT:")
+
+    def test_an_impossible_host(self, tmp_path: Path) -> None:
+        assert "HOST" in self.fails(Server(tmp_path), HOST="192.0.2.1")
+
+    def test_a_port_that_is_taken(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            log = self.fails(Server(tmp_path), PORT=str(port))
+        assert str(port) in log
+        assert len(log.splitlines()) == 1
+
+    def test_a_catalogue_of_another_format(self, tmp_path: Path, alter_format: Callable[[Path], None]) -> None:
+        with Server(tmp_path) as server:
+            pass
+        alter_format(tmp_path / "fingerprints-1.sqlite")
+        assert "instances[1]" in self.fails(server)
+
+    @pytest.fixture
+    def alter_format(self) -> Callable[[Path], None]:
+        def alter(path: Path) -> None:
+            with sqlite3.connect(path) as connection:
+                connection.execute("UPDATE format SET digest = 'another'")
+            connection.close()
+
+        return alter
+
+    def test_a_database_that_cannot_be_opened_is_done_without(self, tmp_path: Path, clip: bytes) -> None:
+        (tmp_path / "fingerprints-0.sqlite").mkdir()
+        with Server(tmp_path) as server:
+            health = server.get("/api/health").json()
+            assert [instance["state"] for instance in health["instances"]] == ["down", "up"]
+            assert server.recognize(clip).json()["unavailable"] == ["instances[0]"]
+
+    def test_without_any_database_there_is_no_answer_and_no_false_one(self, tmp_path: Path, clip: bytes) -> None:
+        for index in range(2):
+            (tmp_path / f"fingerprints-{index}.sqlite").mkdir()
+        server = Server(tmp_path)
+        server.launch()
+        server.url = server.wait_for(r"listening on (\S+)").group(1)
+        health = server.get("/api/health")
+        assert (health.status_code, health.json()["status"], health.json()["code"]) == (
+            503,
+            "error",
+            "instances_unavailable",
+        )
+        assert_error(server.recognize(clip), 503, "instances_unavailable")
+        assert_error(server.fingerprint(clip), 503, "instances_unavailable")
+        server.stop()
