@@ -37,6 +37,7 @@ _FIND_SONG = "SELECT song_id, name, sha1, total_hashes FROM song WHERE sha1 = ?"
 
 _SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
 
+# `||` makes text of its operands, byte for byte; the CAST makes it a BLOB again.
 _APPEND = """
     INSERT INTO postings (id, entries) VALUES (?, ?)
     ON CONFLICT (id) DO UPDATE SET entries = CAST(entries || excluded.entries AS BLOB)
