@@ -36,15 +36,11 @@ class Query:
     hashes : uint32[n]; offsets : uint32[n], anchor frames from the start of the clip.
     ranks : uint8[n], ascending: how far down its neighbourhood's list the weaker of a landmark's two peaks stands.
         The first are the ones a catalogue most likely holds, so a driver may be asked for a prefix.
-    start_seconds : where in the submitted media the clip starts.
-    duration_seconds : how much of it was heard.
     """
 
     hashes: UInt32s
     offsets: UInt32s
     ranks: NDArray[np.uint8]
-    start_seconds: float
-    duration_seconds: float
 
     def __len__(self) -> int:
         return int(self.hashes.size)

@@ -43,7 +43,7 @@ def make_query(fingerprints: Fingerprints, first_frame: int, noise: int = 200, s
     hashes = np.concatenate([fingerprints.hashes[heard], random_hashes(random, noise, 50, 150)])
     offsets = np.concatenate([fingerprints.offsets[heard] - np.uint32(first_frame), np.zeros(noise, np.uint32)])
     order = random.permutation(hashes.size)
-    return Query(hashes[order], offsets[order], np.zeros(hashes.size, np.uint8), 0.0, 30.0)
+    return Query(hashes[order], offsets[order], np.zeros(hashes.size, np.uint8))
 
 
 @pytest.fixture
@@ -102,9 +102,7 @@ def test_hashes_that_come_again_later_are_looked_up_once(instance):
     fingerprints = make_fingerprints(5)
     instance.insert("song", sha1_of(5), fingerprints)
     query = make_query(fingerprints, first_frame=0, noise=0)
-    twice = Query(
-        np.tile(query.hashes, 2), np.tile(query.offsets, 2), np.tile(query.ranks, 2), 0.0, query.duration_seconds
-    )
+    twice = Query(np.tile(query.hashes, 2), np.tile(query.offsets, 2), np.tile(query.ranks, 2))
     first = ask(instance, lambda i: i.match(twice, len(query)))
     second = ask(instance, lambda i: i.match(twice, len(twice), first))
     assert len(second.postings) == len(first.postings) == len(fingerprints)

@@ -56,11 +56,11 @@ def test_fingerprints_are_those_made_in_this_process(shared_pool, song):
 def test_queries_are_those_made_in_this_process(shared_pool, song):
     found = shared_pool.query(song, 2.5, 5.0)
 
-    expected = extract_query(decode(song, start_seconds=2.5, duration_seconds=5.0), 2.5)
+    expected = extract_query(decode(song, start_seconds=2.5, duration_seconds=5.0))
     assert len(found) > 50
     for column in ("hashes", "offsets", "ranks"):
         assert np.array_equal(getattr(found, column), getattr(expected, column))
-    assert (found.start_seconds, found.duration_seconds) == (2.5, pytest.approx(5.0, abs=1e-3))
+
 
 
 def test_a_files_position_stays(shared_pool, song):

@@ -117,8 +117,9 @@ QUERY_SHIFTS = 4
 QUERY_DENSE_SECONDS = 30.0
 """Clips up to this long are looked at this closely; longer ones need only as many peaks as a recording has."""
 
-QUERY_MAX_HASHES = 32_768
-"""Hashes asked for one clip at most, those of the most salient peaks: the cost of a long clip has a bound."""
+QUERY_MAX_HASHES = 8192
+"""Hashes asked for one clip at most, those of the most salient peaks. Four times as many find no more clips of 3 to 10 s, and agree more often by
+accident."""
 
 # --- Answers -------------------------------------------------------------------------------------------------------------
 
@@ -161,7 +162,7 @@ SONG_NAME_MAX_CHARACTERS = 500
 
 # --- Asking databases -------------------------------------------------------------------------------------------------
 
-FIRST_ASK_HASHES = 500
+FIRST_ASK_HASHES = 1000
 """Query hashes looked up in the first step. They are the most telling ones, and decide most clips on their own."""
 
 CANDIDATES_PER_INSTANCE = 10

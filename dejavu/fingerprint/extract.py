@@ -48,48 +48,35 @@ def extract_reference(blocks: Iterable[Samples]) -> Fingerprints:
     return Fingerprints((keys >> 32).astype(np.uint32), keys.astype(np.uint32))
 
 
-def extract_query(blocks: Iterable[Samples], start_seconds: float = 0.0) -> Query:
-    """What is asked about a clip, which starts at `start_seconds` of some media; `blocks` as for `extract_reference`.
+def extract_query(blocks: Iterable[Samples]) -> Query:
+    """What is asked about a clip; `blocks` as for `extract_reference`.
 
-    A recording's frames and a clip's lie on different grids. Up to QUERY_DENSE_SECONDS a clip is therefore looked at on QUERY_SHIFTS grids,
-    of which one is at most an eighth of a frame off, and with many more peaks than a recording, since noise adds peaks among those that are
-    stored. A longer clip has evidence enough as it is.
+    A recording's frames and a clip's lie on different grids. Up to QUERY_DENSE_SECONDS a clip is therefore looked at on
+    QUERY_SHIFTS grids, of which one is at most an eighth of a frame off, and with many more peaks than a recording,
+    since noise adds peaks among those that are stored. A longer clip has evidence enough as it is.
     """
     remaining = iter(blocks)
     head = _take(remaining, int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS))
     beyond = next(remaining, None)
-    heard = _Counter(chain([head], [] if beyond is None else [beyond], remaining))
     if beyond is None:
-        landmarks = [_dense_landmarks(shifted) for shifted in _shifted(np.concatenate(list(heard)))]
-    else:
-        peaks = _constellation(
-            heard, settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS, settings.REFERENCE_PEAKS_PER_CELL
-        )
-        landmarks = [pair_peaks(peaks, settings.REFERENCE_FAN_OUT)]
-    return _ordered(landmarks, start_seconds, heard.samples / settings.ANALYSIS_FS)
+        return _ordered([_dense_landmarks(shifted) for shifted in _shifted(head)])
+    peaks = _constellation(
+        chain([head, beyond], remaining),
+        settings.QUERY_BOX_FRAMES,
+        settings.QUERY_BOX_BINS,
+        settings.REFERENCE_PEAKS_PER_CELL,
+    )
+    return _ordered([pair_peaks(peaks, settings.REFERENCE_FAN_OUT)])
 
 
 def _take(blocks: Iterator[Samples], n_samples: int) -> Samples:
     """Whole blocks until there are at least `n_samples` samples, or no more blocks."""
     taken: list[Samples] = [np.empty(0, np.float32)]
     held = 0
-    while held <= n_samples and (block := next(blocks, None)) is not None:
+    while held < n_samples and (block := next(blocks, None)) is not None:
         taken.append(block)
         held += block.size
     return np.concatenate(taken)
-
-
-class _Counter:
-    """Passes blocks on and counts their samples."""
-
-    def __init__(self, blocks: Iterable[Samples]) -> None:
-        self._blocks = blocks
-        self.samples = 0
-
-    def __iter__(self) -> Iterator[Samples]:
-        for block in self._blocks:
-            self.samples += block.size
-            yield block
 
 
 def _shifted(samples: Samples) -> Iterator[Samples]:
@@ -103,7 +90,7 @@ def _dense_landmarks(samples: Samples) -> Landmarks:
     return pair_peaks(peaks, settings.QUERY_FAN_OUT)
 
 
-def _ordered(landmarks: list[Landmarks], start_seconds: float, duration_seconds: float) -> Query:
+def _ordered(landmarks: list[Landmarks]) -> Query:
     """The distinct landmarks of all grids, those of the most salient peaks first, at most QUERY_MAX_HASHES."""
     ranks = np.concatenate([found.ranks for found in landmarks])
     order = np.argsort(ranks, kind="stable")
@@ -111,7 +98,7 @@ def _ordered(landmarks: list[Landmarks], start_seconds: float, duration_seconds:
     offsets = np.concatenate([found.offsets for found in landmarks])[order]
     _, first = np.unique(hashes.astype(np.uint64) << 32 | offsets, return_index=True)
     kept = np.sort(first)[: settings.QUERY_MAX_HASHES]
-    return Query(hashes[kept], offsets[kept], ranks[order][kept], start_seconds, duration_seconds)
+    return Query(hashes[kept], offsets[kept], ranks[order][kept])
 
 
 def _constellation(blocks: Iterable[Samples], box_frames: int, box_bins: int, peaks_per_cell: int) -> Constellation:

@@ -141,8 +141,15 @@ class Instance:
         alignments = align(postings, hashes, offsets, settings.CANDIDATES_PER_INSTANCE)
         aligned = time.perf_counter()
         songs = {song.song_id: song for song in self._driver.songs([found.song_id for found in alignments])}
+        before = {candidate.song.song_id: candidate.surprise for candidate in earlier.candidates} if earlier else {}
         candidates = tuple(
-            Candidate(songs[found.song_id], found.delta, found.aligned_hashes, found.surprise)
+            Candidate(
+                songs[found.song_id],
+                found.delta,
+                found.aligned_hashes,
+                # What stood out among the most telling hashes may drown among all; that it stood out remains true.
+                max(found.surprise, before.get(found.song_id, 0.0)),
+            )
             for found in alignments
             if found.song_id in songs
         )

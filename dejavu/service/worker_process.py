@@ -115,7 +115,7 @@ def _query(
     file: SeekableFile, start_seconds: float, duration_seconds: float | None
 ) -> tuple[dict[str, Any], list[bytes]]:
     blocks = _Counted(decode(file, start_seconds=start_seconds, duration_seconds=duration_seconds))
-    found = extract_query(blocks, start_seconds)
+    found = extract_query(blocks)
     return blocks.result(found), _columns("query", found.hashes, found.offsets, found.ranks)
 
 

@@ -76,9 +76,9 @@ class WorkerPool:
 
     def query(self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Query:
         """The landmarks of a stretch of a media file (a duration of None: to its end); otherwise as `fingerprint`."""
-        reply = self._ask("query", file, start_seconds=start_seconds, duration_seconds=duration_seconds)
-        hashes, offsets, ranks = reply.columns
-        return Query(hashes, offsets, ranks, start_seconds, reply.seconds)
+        fields = {"start_seconds": start_seconds, "duration_seconds": duration_seconds}
+        hashes, offsets, ranks = self._ask("query", file, **fields).columns
+        return Query(hashes, offsets, ranks)
 
     def status(self) -> PoolStatus:
         """How many workers there are, and what they do."""
