@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -302,3 +303,20 @@ def test_the_example_shows_every_kind_of_database_and_every_key() -> None:
         "redis": {"host", "port", "user", "password", "prefix"},
         "rate_limit": {"fetching_results", "recognizing", "fingerprinting", "redis_db_index"},
     }
+
+
+# --- The format ------------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_of_the_format_is_in_its_digest() -> None:
+    source = Path(settings.__file__).read_text("utf-8")
+    group = source.split("# --- Format")[1].split("# --- ")[0]
+    names = re.findall(r"^([A-Z][A-Z0-9_]*) =", group, re.MULTILINE)
+    assert set(names) - {"FORMAT_SETTINGS"} == set(settings.FORMAT_SETTINGS)
+
+
+@pytest.mark.parametrize("name", settings.FORMAT_SETTINGS)
+def test_each_setting_of_the_format_changes_the_digest(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings.format_digest()
+    monkeypatch.setattr(settings, name, getattr(settings, name) + 1)
+    assert settings.format_digest() != before
