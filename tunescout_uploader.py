@@ -75,6 +75,9 @@ GRACE_SECONDS = 5.0
 REFRESH_SECONDS, LINE_SECONDS, NOTE_SECONDS = 0.5, 30.0, 60.0
 """How often a bar is drawn, a line is printed where there is no terminal, and a wait is mentioned, at most."""
 
+NOTED_ATTEMPTS = 4
+"""A server that is up may refuse so often before it is mentioned: short waits for a rate limit are nothing special."""
+
 ADDED, KNOWN, COPY, FAILED, INTERRUPTED = (
     "fingerprinted",
     "already_fingerprinted",
@@ -453,8 +456,9 @@ class Progress:
     """Bytes, rate, time left: a bar on a terminal, else a line now and then. Workers count, the main thread draws."""
 
     def __init__(self, size: int) -> None:
-        terminal = sys.stderr.isatty()
-        meter = "{n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left"
+        # Some consoles do not know their size; a bar would be cut to nothing there.
+        terminal = sys.stderr.isatty() and all(os.get_terminal_size(sys.stderr.fileno()))
+        meter = "{n_fmt}B of {total_fmt}B, {rate_noinv_fmt}, {remaining} left"
         self._bytes, self._last_note = 0, -math.inf
         self._lock = threading.Lock()
         self._bar = tqdm(
@@ -538,7 +542,8 @@ class Worker:
                 raise Ended(f"{trouble} It has been like this for an hour.")
             if waited >= PATIENCE_SECONDS:
                 raise FileFailed(f"Other files were accepted, but not this one in an hour. {trouble}")
-            self._run.progress.note(f"Waiting: {trouble} It is tried again for up to an hour.")
+            if attempts >= NOTED_ATTEMPTS or not trouble.answered:
+                self._run.progress.note(f"Waiting: {trouble} It is tried again for up to an hour.")
             pause = pause_seconds(attempts, trouble.retry_after_seconds)
             self._run.stop.pause(pause)
             waited += pause

@@ -565,7 +565,7 @@ def read_terminal(descriptor: int) -> bytes:
 def test_a_terminal_gets_a_bar_and_a_file_gets_lines(peer: Peer, music: Path) -> None:
     _, _, err = upload(peer.url, music)
     assert "\r" not in err
-    assert err.splitlines()[-1].startswith("2 of 2 files, 6.00 of 6.00")
+    assert err.splitlines()[-1].startswith("2 of 2 files, 6.00B of 6.00B")
 
     terminal, other_end = pty.openpty()
     termios.tcsetwinsize(other_end, (25, 100))
