@@ -24,6 +24,10 @@ _CHUNK_VALUES = 1 << 20
 _MIN_SAMPLE_RATE, _MAX_SAMPLE_RATE = 2_000, 3_000_000
 """Hz. Below, nothing can be recognised and a sample would become thousands; above, there is nothing, not even DSD."""
 
+_FILTER = {"filter_size": "16", "kaiser_beta": "5"}
+"""The anti-aliasing filter. libav's own takes nearly twice the time to let through 1 dB more at 4.8 kHz and to keep
+what is over 6.5 kHz 90 dB down instead of 60; no peak notices."""
+
 
 class Converter:
     """Mixes down and resamples frames of one format, many of them at once."""
@@ -36,8 +40,8 @@ class Converter:
         self._channels = frame.layout.nb_channels
         self._chunk = min(_CHUNK_SAMPLES, 2 * self._sample_rate, _CHUNK_VALUES // self._channels)
         self._fifo = AudioFifo()
-        self._resampler = AudioResampler("flt", "mono", sample_rate)
-        self._unmixed = AudioResampler("flt", frame.layout, sample_rate)
+        self._resampler = AudioResampler("flt", "mono", sample_rate, options=_FILTER)
+        self._unmixed = AudioResampler("flt", frame.layout, sample_rate, options=_FILTER)
 
     def accepts(self, frame: AudioFrame) -> bool:
         """Whether the frame is like the first one. The FIFO would read past the end of one with fewer channels."""
