@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driver_contract import DriverContract, Opener, as_set, expected, fingerprints, from_pairs, sha1
+from driver_contract import DriverContract, Opener
+from driver_data import as_set, expected, fingerprints, from_pairs, sha1
 
 from dejavu.errors import FormatMismatch, StoreUnavailable
 from dejavu.model import Fingerprints

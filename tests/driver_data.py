@@ -1,0 +1,64 @@
+"""Songs and awkward strings to try databases with, and what a look-up has to find in them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dejavu.model import Fingerprints, Postings, UInt32s
+
+NAMES = {
+    "quotes": "Rock 'n' \"Roll\"; DROP TABLE song; --",
+    "slashes": "AC/DC - T.N.T..mp3 \\' \\\\ %s %(name)s ? :name {0}",
+    "unicode": "Sigur Rós – ( ) · 東京事変 · مرحبا · e\u0301",
+    "emoji": "🎵 \U0001f468\u200d\U0001f3a4 ❤️",
+    "long": "東" * 300,
+    "spaces": "  two in front, two behind  ",
+}
+
+NOT_SHA1S = (
+    "",
+    "'",
+    "' OR '1'='1",
+    "x' UNION SELECT 1, name, sha1, 1 FROM song --",
+    "%",
+    "_" * 40,
+    "0" * 39,
+    "🎵" * 40,
+)
+
+
+def sha1(seed: int) -> str:
+    return hashlib.sha1(b"%d" % seed).hexdigest()
+
+
+def fingerprints(seed: int, size: int = 400, hash_values: int = 1000) -> Fingerprints:
+    """About `size` landmarks; the hashes are below `hash_values`, so that songs share them and repeat their own."""
+    rng = np.random.default_rng(seed)
+    return from_pairs(rng.integers(0, hash_values, size), rng.integers(0, 4_000_000, size))
+
+
+def from_pairs(hashes: ArrayLike, offsets: ArrayLike) -> Fingerprints:
+    pairs = np.unique(np.asarray(hashes, np.uint64) << 32 | np.asarray(offsets, np.uint64))
+    return Fingerprints((pairs >> 32).astype(np.uint32), (pairs & 0xFFFFFFFF).astype(np.uint32))
+
+
+def as_set(postings: Postings) -> set[tuple[int, int, int]]:
+    columns = postings.hashes, postings.song_ids, postings.offsets
+    assert [column.dtype for column in columns] == [np.uint32] * 3
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    assert len(set(rows)) == len(rows)
+    return set(rows)
+
+
+def expected(stored: dict[int, Fingerprints], hashes: UInt32s) -> set[tuple[int, int, int]]:
+    """What a look-up has to find, by plain loops."""
+    wanted = set(hashes.tolist())
+    return {
+        (value, song_id, offset)
+        for song_id, prints in stored.items()
+        for value, offset in zip(prints.hashes.tolist(), prints.offsets.tolist(), strict=True)
+        if value in wanted
+    }
