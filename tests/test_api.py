@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import media
 import pytest
 import requests
-from servers import TOKEN, Server, assert_error, multipart, post
+from servers import TOKEN, Server
+from wire import assert_error, multipart, post
 
 pytestmark = pytest.mark.server
 
-ORIGIN = "https://player.example"
 RESULT_FIELDS = {
     "song_id",
     "song_name",
@@ -154,6 +154,16 @@ class TestRecognize:
         headers |= {"Content-Length": str(len(body)), "Connection": "close"}
         assert server.exchange(post("/api/recognize", headers, body)).status_code == 200
 
+    def test_a_recognition_leaves_its_stages_but_never_its_token_in_the_log(
+        self, server: Server, answer: requests.Response
+    ) -> None:
+        token = answer.json()["token"]
+        server.get(f"/api/fetch/{token}")
+        server.wait_for(rf"id={answer.headers['X-Request-ID']} .*fingerprint_ms=[\d.]+ look_up_ms=[\d.]+ align_ms=")
+        server.wait_for(r"route=/api/fetch/<token> status=200")
+        assert token not in server.log
+        assert TOKEN not in server.log
+
 
 class TestFetch:
     def test_sends_the_same_bytes_again(self, server: Server, answer: requests.Response) -> None:
@@ -194,77 +204,6 @@ class TestHealth:
 
     def test_tells_no_secret(self, server: Server) -> None:
         assert TOKEN not in server.get("/api/health").text
-
-
-class TestProtocol:
-    def test_unknown_addresses(self, server: Server) -> None:
-        for path in ("/", "/api", "/api/recognize/", "//api//health", "/api/fetch/", "/api/fetch/a/b", "/static/x"):
-            assert_error(server.get(path), 404, "not_found")
-
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [("GET", "/api/recognize"), ("PUT", "/api/fingerprint"), ("POST", "/api/health"), ("DELETE", "/api/songs/x")],
-    )
-    def test_wrong_methods(self, server: Server, method: str, path: str) -> None:
-        response = server.request(method, path)
-        assert_error(response, 405, "method_not_allowed")
-        assert method not in response.headers["Allow"]
-
-    def test_head_is_get_without_a_body(self, server: Server) -> None:
-        response = server.request("HEAD", "/api/health")
-        assert (response.status_code, response.content) == (200, b"")
-
-    def test_options_tells_the_methods(self, server: Server) -> None:
-        response = server.request("OPTIONS", "/api/recognize")
-        assert response.status_code == 200
-        assert "POST" in response.headers["Allow"]
-
-    @pytest.mark.parametrize("path", ["/api/health", "/nowhere"])
-    def test_every_answer_has_an_id_of_ours_and_is_kept_by_no_cache(self, server: Server, path: str) -> None:
-        response = server.get(path, headers={"X-Request-ID": "forged"})
-        identifier = response.headers["X-Request-ID"]
-        assert re.fullmatch(r"[0-9a-f]{16}", identifier)
-        assert response.headers["Cache-Control"] == "no-store"
-        server.wait_for(rf"request id={identifier} .*status={response.status_code} ms=")
-
-    def test_a_recognition_leaves_its_stages_but_never_its_token_in_the_log(
-        self, server: Server, answer: requests.Response
-    ) -> None:
-        token = answer.json()["token"]
-        server.get(f"/api/fetch/{token}")
-        server.wait_for(rf"id={answer.headers['X-Request-ID']} .*fingerprint_ms=[\d.]+ look_up_ms=[\d.]+ align_ms=")
-        server.wait_for(r"route=/api/fetch/<token> status=200")
-        assert token not in server.log
-        assert TOKEN not in server.log
-
-    @pytest.mark.parametrize(
-        ("request_bytes", "status", "code"),
-        [
-            (b"GARBAGE\r\n\r\n", 400, "bad_request"),
-            (b"GET /api/health HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400, "bad_request"),
-            (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
-            (b"GET / HTTP/1.1\r\nA: " + b"a" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\n\r\n", 417, "expectation_failed"),
-        ],
-    )
-    def test_what_is_no_request_gets_an_error_all_the_same(
-        self, server: Server, request_bytes: bytes, status: int, code: str
-    ) -> None:
-        assert_error(server.exchange(request_bytes), status, code)
-
-
-class TestCrossOrigin:
-    def test_an_allowed_page_may_ask(self, server: Server) -> None:
-        headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
-        preflight = server.request("OPTIONS", "/api/recognize", headers=headers)
-        assert preflight.headers["Access-Control-Allow-Origin"] == ORIGIN
-        assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
-        refused = server.get("/api/fetch/unknown", headers={"Origin": ORIGIN})
-        assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
-
-    def test_another_page_may_not(self, server: Server) -> None:
-        response = server.get("/api/health", headers={"Origin": "https://player.example.evil.example"})
-        assert "Access-Control-Allow-Origin" not in response.headers
 
 
 class TestRestricted:

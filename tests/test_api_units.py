@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -9,9 +11,11 @@ from werkzeug.datastructures import Headers
 
 from dejavu import errors
 from dejavu.config.deployment import Deployment, FingerprintingConfig, ServerConfig
+from dejavu.config.settings import CLIENT_IDLE_SECONDS
 from dejavu.web.access import client_address, rate_limit_key, require_catalogue_access
 from dejavu.web.errors import ANSWERS
 from dejavu.web.requests import default_song_name
+from dejavu.web.server import listen
 
 TRUSTED = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
 
@@ -127,6 +131,15 @@ def is_let_in(deployment: Deployment, peer: str, headers: dict[str, str]) -> boo
 )
 def test_a_song_is_called_like_its_file(filename: str, name: str) -> None:
     assert default_song_name(filename) == name
+
+
+def test_a_connection_is_given_up_when_its_client_falls_silent() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                patience = connection.getsockopt(socket.SOL_SOCKET, direction, struct.calcsize("ll"))
+                assert struct.unpack("ll", patience) == (CLIENT_IDLE_SECONDS, 0)
 
 
 def test_every_error_that_a_request_may_end_in_has_its_answer() -> None:

@@ -15,7 +15,8 @@ import media
 import numpy as np
 import pytest
 import requests
-from servers import DEADLINE_SECONDS, TOKEN, Server, assert_error, chunked, multipart, post, read_answer
+from servers import DEADLINE_SECONDS, TOKEN, Server
+from wire import assert_error, chunked, multipart, post, read_answer
 
 pytestmark = pytest.mark.server
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import media
 import pytest
-from servers import DEADLINE_SECONDS, Server, assert_error, make_config, open_processes
+from servers import DEADLINE_SECONDS, Server, make_config, open_processes
+from wire import assert_error
 
 pytestmark = pytest.mark.server
 
