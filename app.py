@@ -23,6 +23,7 @@ DEFAULT_PORT = 8000
 
 def build() -> Flask:
     """The application over an opened service, which closes when the process ends."""
+    _set_up_logging()
     app, close = open_app(load_deployment())
     atexit.register(close)
     return app
@@ -36,8 +37,7 @@ def open_app(deployment: Deployment) -> tuple[Flask, Callable[[], None]]:
 
 def main() -> int:
     """Serve on HOST and PORT until told to stop; the exit code is 2 where the configuration does not let it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # refused requests have their line already
+    _set_up_logging()
     try:
         deployment = load_deployment()
         listener = listen(os.environ.get("HOST") or DEFAULT_HOST, _port())
@@ -47,6 +47,12 @@ def main() -> int:
     host, port = listener.getsockname()[:2]
     logging.getLogger("app").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     return serve(listener, partial(open_app, deployment))
+
+
+def _set_up_logging() -> None:
+    """Log to stderr, unless the server that runs this has its own ideas."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # refused requests have their line already
 
 
 def _port() -> int:
