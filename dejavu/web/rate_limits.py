@@ -34,9 +34,9 @@ def create_limiter(app: Flask, deployment: Deployment) -> Limiter:
         storage_options={
             "socket_connect_timeout": _REDIS_TIMEOUT_SECONDS,
             "socket_timeout": _REDIS_TIMEOUT_SECONDS,
+            "key_prefix": f"{deployment.redis.prefix}limits",
         },
         in_memory_fallback_enabled=True,
-        key_prefix=deployment.redis.prefix,
     )
 
 
