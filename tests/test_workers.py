@@ -62,7 +62,6 @@ def test_queries_are_those_made_in_this_process(shared_pool, song):
         assert np.array_equal(getattr(found, column), getattr(expected, column))
 
 
-
 def test_a_files_position_stays(shared_pool, song):
     song.seek(100)
 

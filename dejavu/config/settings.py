@@ -1,7 +1,7 @@
 """The master settings: constants in groups, each with its unit and its reason.
 
-Those in *Format* shape stored fingerprints. A digest of them is kept with every catalogue, and a catalogue made with others
-is refused at start. Everything an operator changes is in config.json (`config/deployment.py`).
+Those in *Format* shape stored fingerprints. A digest of them is kept with every catalogue, and a catalogue made with
+others is refused at start. Everything an operator changes is in config.json (`config/deployment.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 
-# --- Files ---------------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------------------------
 
 CONFIG_FILE = "config.json"
 """Where the operator's configuration is; the environment variable TUNESCOUT_CONFIG overrides it."""
 
-# --- Format: changing any of these makes stored catalogues unusable --------------------------------------------------------
+# --- Format: changing any of these makes stored catalogues unusable -------------------------------------------------
 
 FINGERPRINT_VERSION = 1
 """Raised when the method changes in a way that the other constants do not show."""
@@ -23,8 +23,8 @@ DEFAULT_FS = 44_100
 """Hz. The rate dejavu and its descendants count in: a frame is HOP_LENGTH samples at this rate."""
 
 ANALYSIS_FS = DEFAULT_FS // 4
-"""Hz. The rate media is decoded to. The band ends at 5 kHz, so a quarter of DEFAULT_FS loses nothing and makes each transform four times
-smaller."""
+"""Hz. The rate media is decoded to. The band ends at 5 kHz, so a quarter of DEFAULT_FS loses nothing and makes each
+transform four times smaller."""
 
 N_FFT = 1024
 """Samples at ANALYSIS_FS: 93 ms, 10.8 Hz a bin."""
@@ -39,15 +39,17 @@ BAND_LAST_BIN = 465
 """The first bin no longer looked at, 5006 Hz: above it codecs and microphones differ."""
 
 RANK_CELL_FRAMES = 22
-"""Frames, half a second. Peaks are ranked among those of their cell, so that loud passages do not take the place of quiet ones."""
+"""Frames, half a second. Peaks are ranked among those of their cell, so that loud passages do not take the place of
+quiet ones."""
 
 LOCAL_MEAN_FRAMES = 44
 LOCAL_MEAN_BINS = 32
 """A peak is compared with the mean of the second and the 32 bins (345 Hz) around it."""
 
 SALIENCE_EXPONENT = 0.5
-"""How much of the local mean a peak's power is divided by. 1 prefers what sticks out wherever it is, which noise drowns where the music is quiet;
-0 prefers the loudest, which is all in one octave. Half of each found 97 % of noisy clips where 1 found 95 %."""
+"""How much of the local mean a peak's power is divided by. 1 prefers what sticks out wherever it is, which noise
+drowns where the music is quiet; 0 prefers the loudest, which is all in one octave. Half of each found 97 % of noisy
+clips where 1 found 95 %."""
 
 PEAK_POWER_FLOOR = 1e-6
 """Squared magnitude. A sine of -108 dB of full scale: below it is the rounding of silence."""
@@ -99,17 +101,18 @@ def format_digest() -> str:
     return hashlib.sha256(values.encode()).hexdigest()[:12]
 
 
-# --- Queries: may change at any time, stored catalogues stay as they are --------------------------------------------------
+# --- Queries: may change at any time, stored catalogues stay as they are --------------------------------------------
 
 QUERY_BOX_FRAMES = 9
 QUERY_BOX_BINS = 15
-"""A clip's peak is the highest of the 0.21 s and 161 Hz around it; no wider than a stored one, which noise beside it would hide."""
+"""A clip's peak is the highest of the 0.21 s and 161 Hz around it; no wider than a stored one, which noise beside it
+would hide."""
 
-QUERY_PEAKS_PER_CELL = 30
-"""Peaks of a clip: 60 a second, five times a recording's, to hold those that are stored among those that noise adds."""
+QUERY_PEAKS_PER_CELL = 24
+"""Peaks of a clip: 48 a second, four times a recording's, to hold those that are stored among those that noise adds."""
 
-QUERY_FAN_OUT = 14
-"""Targets of a clip's anchor: of this many more peaks, the stored target is one of the first 14."""
+QUERY_FAN_OUT = 12
+"""Targets of a clip's anchor: of this many more peaks, the stored target is one of the first 12."""
 
 QUERY_SHIFTS = 4
 """Grids of frames that a clip is looked at on, a quarter of a frame apart."""
@@ -118,26 +121,28 @@ QUERY_DENSE_SECONDS = 30.0
 """Clips up to this long are looked at this closely; longer ones need only as many peaks as a recording has."""
 
 QUERY_MAX_HASHES = 8192
-"""Hashes asked for one clip at most, those of the most salient peaks. Four times as many find no more clips of 3 to 10 s, and agree more often by
-accident."""
+"""Hashes asked for one clip at most, those of the most salient peaks. Four times as many find no more clips of 3 to 10
+s, and agree more often by accident."""
 
-# --- Answers -------------------------------------------------------------------------------------------------------------
+# --- Answers --------------------------------------------------------------------------------------------------------
 
 TOPN = 3
 """Results in an answer, at most."""
 
 MATCH_SCORE = 6.2
-"""Decimal logarithm. An agreement less unlikely than this, in any song of the catalogue, is no match. Music is not as random as the model of chance:
-a score of 2.3 should be reached by one unknown clip in 200, and measured on unknown recordings it is this one (`benchmarks/accuracy.py`)."""
+"""Decimal logarithm. An agreement less unlikely than this, in any song of the catalogue, is no match. Music is not as
+random as the model of chance: a score of 2.3 should be reached by one unknown clip in 200, and measured on unknown
+recordings it is this one (`benchmarks/accuracy.py`)."""
 
 CERTAIN_SCORE = 11.5
 """Of a first step: so much more than any accident reaches that asking all hashes would not change the answer."""
 
 EVEN_SCORE = 5.35
 CONFIDENCE_SLOPE = 0.98
-"""Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome (`benchmarks/calibration.py`)."""
+"""Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
+(`benchmarks/calibration.py`)."""
 
-# --- Limits --------------------------------------------------------------------------------------------------------------
+# --- Limits ---------------------------------------------------------------------------------------------------------
 
 TASK_TIMEOUT_SECONDS = 600.0
 """What one file may take to decode and fingerprint: a 24 h recording needs about four minutes of one core."""
@@ -146,13 +151,15 @@ QUEUE_WAIT_SECONDS = 10.0
 """How long a request waits for a free worker before it is told that the service is overloaded."""
 
 QUEUE_LIMIT = 48
-"""Requests waiting for a worker at a time. Fewer than SERVER_THREADS, so that stored answers and the health route stay reachable."""
+"""Requests waiting for a worker at a time. Fewer than SERVER_THREADS, so that stored answers and the health route stay
+reachable."""
 
 WORKER_START_SECONDS = 60.0
 """What a worker process may take to start: a second, more on a machine that is busy with others."""
 
 WORKER_MEMORY_BYTES = 1 << 30
-"""Data a worker process may hold before its allocations fail: a 24 h recording fits, a file made to fill memory does not."""
+"""Data a worker process may hold before its allocations fail: a 24 h recording fits, a file made to fill memory does
+not."""
 
 WORKER_RECYCLE_BYTES = 300 << 20
 """Resident memory after a task beyond which a worker is replaced by a new one: four times what an idle one has."""
@@ -187,7 +194,7 @@ INSERT_TIMEOUT_SECONDS = 120.0
 """What storing one song may take, waiting included: 24 h of sound are about three million rows."""
 
 COUNTS_MAX_AGE_SECONDS = 10.0
-"""How old the number of an instance's songs may be; chance is computed from it, and its order of magnitude is enough."""
+"""How old the number of an instance's songs may be; chance is computed from it, and its magnitude is enough."""
 
 HEALTH_MAX_AGE_SECONDS = 1.0
 """How old the health route's knowledge of an instance may be: load balancers ask often, and each time costs a query."""
@@ -199,21 +206,24 @@ LONGEST_PROBE_PAUSE_SECONDS = 4.0
 """Pauses between tries double up to this, so that a database is used again within five seconds of its return."""
 
 STEADY_SECONDS = 60.0
-"""A database that fails sooner than this after its return was not well: the pauses go on growing where they had stopped."""
+"""A database that fails sooner than this after its return was not well: the pauses go on growing where they had
+stopped."""
 
-# --- Requests --------------------------------------------------------------------------------------------------------------
+# --- Requests -------------------------------------------------------------------------------------------------------
 
 FORM_FIELDS_MAX_BYTES = 256 * 1024
-"""Bytes. What a form may hold beside its file, boundaries and part headers included; a field is a few bytes, a name a few hundred."""
+"""Bytes. What a form may hold beside its file, boundaries and part headers included; a field is a few bytes, a name a
+few hundred."""
 
 FORM_MAX_PARTS = 16
 """Parts of a form, the file included: more than the routes know, and still nothing to keep a server busy with."""
 
-# --- Server ----------------------------------------------------------------------------------------------------------------
+# --- Server ---------------------------------------------------------------------------------------------------------
 
 SERVER_THREADS = 64
-"""Requests handled at a time. A thread waits: for the body of an upload, for a worker process, for a database. Few would let as
-many slow uploaders keep everybody out; 64 cost some megabytes. The CPU is shared out by the process pool, not by these."""
+"""Requests handled at a time. A thread waits: for the body of an upload, for a worker process, for a database. Few
+would let as many slow uploaders keep everybody out; 64 cost some megabytes. The CPU is shared out by the process pool,
+not by these."""
 
 SERVER_CONNECTIONS = 1000
 """Open connections, waiting and kept-alive ones included; more wait in the listen queue."""
@@ -222,17 +232,19 @@ KEEP_ALIVE_SECONDS = 15
 """How long a quiet connection stays open for its client's next request. It holds a descriptor and no thread."""
 
 CLIENT_IDLE_SECONDS = 30
-"""How long a client may stay silent within a request, or not read its answer, before its thread is given to somebody else."""
+"""How long a client may stay silent within a request, or not read its answer, before its thread is given to somebody
+else."""
 
 START_SECONDS = 120
 """What opening the databases and the pool may take before the server is started anew."""
 
 GRACEFUL_STOP_SECONDS = 30
-"""How long requests in flight are waited for after SIGTERM; service managers kill after 10 (Docker) to 90 (systemd) of them."""
+"""How long requests in flight are waited for after SIGTERM; service managers kill after 10 (Docker) to 90 (systemd) of
+them."""
 
 REJECTED_BODY_MAX_BYTES = 256 * 1024 * 1024
-"""Bytes still read from a client that was refused while it was sending. Without that, the closing connection is reset and most
-clients report the reset, not the answer that came before it."""
+"""Bytes still read from a client that was refused while it was sending. Without that, the closing connection is reset
+and most clients report the reset, not the answer that came before it."""
 
 REJECTED_BODY_SECONDS = 10.0
 """The same bound in time."""

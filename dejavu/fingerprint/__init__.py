@@ -1,0 +1,1 @@
+"""Samples to fingerprints: spectrogram, peaks, landmarks. Pure functions of arrays."""

@@ -1,7 +1,7 @@
 """Sound to fingerprints, composed from the stages beside this module: sparse for the catalogue, dense for a query.
 
-Blocks of samples stream through: what is held at a time is one segment of sound and the peaks found so far, so a day of it takes little
-more memory than a song.
+Blocks of samples stream through: what is held at a time is one segment of sound and the peaks found so far, so a day
+of it takes little more memory than a song.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def extract_query(blocks: Iterable[Samples]) -> Query:
     since noise adds peaks among those that are stored. A longer clip has evidence enough as it is.
     """
     remaining = iter(blocks)
-    head = _take(remaining, int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS))
-    beyond = next(remaining, None)
-    if beyond is None:
+    dense_samples = int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS)
+    head = _take(remaining, dense_samples + 1)
+    if head.size <= dense_samples:
         return _ordered([_dense_landmarks(shifted) for shifted in _shifted(head)])
     peaks = _constellation(
-        chain([head, beyond], remaining),
+        chain([head], remaining),
         settings.QUERY_BOX_FRAMES,
         settings.QUERY_BOX_BINS,
         settings.REFERENCE_PEAKS_PER_CELL,

@@ -1,6 +1,7 @@
 """A constellation to landmarks: pairs of peaks, each packed into one integer. The only owner of the hash format.
 
-A hash holds the anchor's bin, the distance in bins to its target and the distance in frames, from the highest bits to the lowest::
+A hash holds the anchor's bin, the distance in bins to its target and the distance in frames, from the highest bits to
+the lowest::
 
     bin: 9 bits | bins to the target + 64: 7 bits | frames to the target: 6 bits        22 bits in all
 """
@@ -49,8 +50,8 @@ def unpack(hashes: UInt32s) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArr
 def pair_peaks(peaks: Constellation, fan_out: int) -> Landmarks:
     """Each peak, as an anchor, with the first `fan_out` peaks in its target zone.
 
-    The zone is MIN_TARGET_FRAMES to MAX_TARGET_FRAMES later and at most MAX_TARGET_BINS higher or lower; targets are taken in the order of
-    (frame, bin).
+    The zone is MIN_TARGET_FRAMES to MAX_TARGET_FRAMES later and at most MAX_TARGET_BINS higher or lower; targets are
+    taken in the order of (frame, bin).
     """
     anchors, targets = _pairs(peaks, fan_out)
     frames = peaks.frames[targets] - peaks.frames[anchors]

@@ -1,7 +1,8 @@
 """A spectrogram to a constellation: the few peaks of every half second that a copy most likely still has.
 
-Peaks are local maxima, and which of them count is decided by rank among their neighbours in time and never by an absolute level, so that a
-quiet recording has as many as a loud one. The constellation is Wang's ("An Industrial-Strength Audio Search Algorithm", 2003).
+Peaks are local maxima, and which of them count is decided by rank among their neighbours in time and never by an
+absolute level, so that a quiet recording has as many as a loud one. The constellation is Wang's ("An Industrial-
+Strength Audio Search Algorithm", 2003).
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def find_peaks(power: NDArray[np.float32], box_frames: int, box_bins: int) -> Co
         With every peak above PEAK_POWER_FLOOR, ranked by ``power / local_mean ** SALIENCE_EXPONENT``.
     """
     highest = running_max(running_max(power, box_bins, axis=1), box_frames, axis=0)
-    frames, bins = np.nonzero(power == highest)
+    frames, bins = np.divmod(np.flatnonzero(power == highest), power.shape[1])
     audible = power[frames, bins] > PEAK_POWER_FLOOR
     frames, bins = frames[audible], bins[audible]
     salience = power[frames, bins] / local_means(power, frames, bins) ** SALIENCE_EXPONENT
@@ -91,11 +92,11 @@ def running_max(values: NDArray[np.float32], width: int, axis: int) -> NDArray[n
 def local_means(power: NDArray[np.float32], frames: NDArray[np.int64], bins: NDArray[np.int64]) -> NDArray[np.float64]:
     """The mean power of about LOCAL_MEAN_FRAMES × LOCAL_MEAN_BINS around each peak; float64[n], above 0.
 
-    Power is pooled in blocks of POOL × POOL first, and the box is made of whole blocks around the peak's own, cut off at the
+    Power is pooled in blocks of POOL × POOL first, and the box is made of whole blocks around the peak's own, cut off
+    at the
     edges. That takes a tenth of the time of an exact mean and finds as much.
     """
-    pooled = np.add.reduceat(power, np.arange(0, power.shape[0], POOL), axis=0)
-    pooled = np.add.reduceat(pooled, np.arange(0, power.shape[1], POOL), axis=1)
+    pooled = _pooled(_pooled(power).T).T
     table = np.zeros((pooled.shape[0] + 1, pooled.shape[1] + 1))
     table[1:, 1:] = pooled.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
     first, last = _reach(frames, LOCAL_MEAN_FRAMES, pooled.shape[0])
@@ -106,6 +107,14 @@ def local_means(power: NDArray[np.float32], frames: NDArray[np.int64], bins: NDA
     # A peak is in its own box; the maximum restores what cancellation loses where all else there is silent.
     means: NDArray[np.float64] = np.maximum(total, power[frames, bins]) / (covered_frames * covered_bins)
     return means
+
+
+def _pooled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums of POOL consecutive rows; the last of fewer where they do not come out even."""
+    whole = values.shape[0] // POOL * POOL
+    sums = values[:whole].reshape(whole // POOL, POOL, values.shape[1]).sum(axis=1)
+    rest = values[whole:]
+    return np.concatenate((sums, rest.sum(axis=0, keepdims=True))) if rest.size else sums
 
 
 def _reach(places: NDArray[np.int64], width: int, n_blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from scipy import fft
 
 from dejavu.config.settings import BAND_FIRST_BIN, BAND_LAST_BIN, HOP_LENGTH, N_FFT
 
-_FRAMES_AT_ONCE = 256
+_FRAMES_AT_ONCE = 64
 """Frames transformed together, so that a batch and its transform stay in the processor's cache."""
 
 _WINDOW = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
@@ -34,8 +34,10 @@ def power_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns
     -------
     float32[count_frames(n), BAND_BINS]
-        Frame t starts at sample ``t * HOP_LENGTH``; column b is bin ``BAND_FIRST_BIN + b``. There is no padding: a frame that
-        would reach past the last sample is left out, and shifting the samples by HOP_LENGTH shifts the result by one row.
+        Frame t starts at sample ``t * HOP_LENGTH``; column b is bin ``BAND_FIRST_BIN + b``. There is no padding: a
+        frame that
+        would reach past the last sample is left out, and shifting the samples by HOP_LENGTH shifts the result by one
+        row.
     """
     n_frames = count_frames(samples.size)
     power = np.empty((n_frames, BAND_BINS), np.float32)

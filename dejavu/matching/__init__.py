@@ -1,0 +1,1 @@
+"""Postings to matches: align, judge against chance, rank. Pure functions of arrays."""

@@ -1,7 +1,8 @@
 """Postings and a query to aligned candidates: which songs have the clip's landmarks in the clip's order?
 
-Landmarks of a clip that was cut from a song all lie at the same distance from where the song has them. So the distances (`delta` = song offset −
-clip offset) of its hits pile up at one value, where those of other songs scatter: Wang's histogram of time differences.
+Landmarks of a clip that was cut from a song all lie at the same distance from where the song has them. So the
+distances (`delta` = song offset − clip offset) of its hits pile up at one value, where those of other songs scatter:
+Wang's histogram of time differences.
 """
 
 from __future__ import annotations
@@ -127,8 +128,10 @@ def _best_deltas(hits: _Hits, limit: int) -> tuple[Int64s, Int64s, Int64s, Int64
 def _independent_landmarks(hits: _Hits, members: Int64s, owners: Int64s, n_owners: int) -> Int64s:
     """How many of each song's agreeing landmarks say something that the others do not; int64[n_owners].
 
-    Landmarks are the edges of a graph over peaks. Where two peaks are joined already by others, one more edge between them comes for free: the
-    peaks are there, at those distances. What counts is the edges of a spanning forest, that is peaks minus groups of peaks.
+    Landmarks are the edges of a graph over peaks. Where two peaks are joined already by others, one more edge between
+    them comes for free: the
+    peaks are there, at those distances. What counts is the edges of a spanning forest, that is peaks minus groups of
+    peaks.
     """
     anchor_bins, target_bins, frames = unpack(hits.hashes[members])
     anchors = hits.song_offsets[members] << 9 | anchor_bins
@@ -151,7 +154,7 @@ def _count_distinct(owners: Int64s, values: UInt32s, n_owners: int) -> Int64s:
 
 
 def _scatter(hits: _Hits, song_ids: Int64s, clip_frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What chance has to work with in each song: hits expected in one window of deltas, and how many deltas there are."""
+    """What chance has to work with in each song: hits expected in one window of deltas, and the number of deltas."""
     order = np.argsort(hits.song_ids, kind="stable")
     songs, first, count = np.unique(hits.song_ids[order], return_index=True, return_counts=True)
     place = np.searchsorted(songs, song_ids)

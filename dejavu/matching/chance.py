@@ -12,7 +12,8 @@ def surprise(
 ) -> NDArray[np.float64]:
     """How unlikely it is that a song which has nothing to do with a clip agrees with it on some delta.
 
-    Hits of an unrelated song scatter over all deltas, so that those in one window follow a Poisson distribution, and there are as many chances
+    Hits of an unrelated song scatter over all deltas, so that those in one window follow a Poisson distribution, and
+    there are as many chances
     as deltas.
 
     Parameters
@@ -27,10 +28,12 @@ def surprise(
     Returns
     -------
     float64[n]
-        Minus the decimal logarithm of the probability (more exactly of a bound on it that is tight in the tail); at least 0.
+        Minus the decimal logarithm of the probability (more exactly of a bound on it that is tight in the tail); at
+        least 0.
     """
     ln_most_likely = landmarks * np.log(expected) - expected - gammaln(landmarks + 1)
     # The tail beyond k is below a geometric series with the ratio of its first two terms.
     ratio = np.minimum(expected / (landmarks + 1), 0.999)
     ln_tail = np.where(landmarks > expected, ln_most_likely - np.log1p(-ratio), 0.0)
-    return np.maximum(0.0, -(ln_tail + np.log(deltas)) / np.log(10))
+    surprises: NDArray[np.float64] = np.maximum(0.0, -(ln_tail + np.log(deltas)) / np.log(10))
+    return surprises

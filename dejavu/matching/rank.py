@@ -32,21 +32,26 @@ def rank(candidates: Sequence[Candidate], asked_hashes: int, catalogue_songs: in
     asked_hashes : int
         How many query hashes were looked up.
     catalogue_songs : int
-        Songs in all the instances that answered; at least 1. Each is one more chance to agree by accident, so what passes in a small
+        Songs in all the instances that answered; at least 1. Each is one more chance to agree by accident, so what
+        passes in a small
         catalogue may not in a large one.
     """
-    chances = math.log10(max(1, catalogue_songs))
     scored = sorted(
-        ((candidate.surprise - chances, candidate) for candidate in _without_copies(candidates)),
+        ((score(candidate, catalogue_songs), candidate) for candidate in _without_copies(candidates)),
         key=lambda pair: pair[0],
         reverse=True,
     )
     matches = tuple(
-        Match(candidate.song, confidence(score), candidate.delta, candidate.aligned_hashes, asked_hashes)
-        for score, candidate in scored[:TOPN]
-        if score >= MATCH_SCORE
+        Match(candidate.song, confidence(reached), candidate.delta, candidate.aligned_hashes, asked_hashes)
+        for reached, candidate in scored[:TOPN]
+        if reached >= MATCH_SCORE
     )
     return Ranking(matches, certain=bool(scored) and scored[0][0] >= CERTAIN_SCORE)
+
+
+def score(candidate: Candidate, catalogue_songs: int) -> float:
+    """How unlikely it is that any song of the catalogue agrees as well by accident: minus the decimal logarithm."""
+    return candidate.surprise - math.log10(max(1, catalogue_songs))
 
 
 def confidence(score: float) -> float:

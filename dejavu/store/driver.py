@@ -1,6 +1,7 @@
 """What a fingerprint database has to do, in as few verbs as possible. Each driver is one file beside this one.
 
-Every verb raises `StoreUnavailable` (from the library's own exception) when the database cannot be reached or does not answer in
+Every verb raises `StoreUnavailable` (from the library's own exception) when the database cannot be reached or does
+not answer in
 time, and nothing else of the library's gets out. Drivers are used by several threads at once.
 """
 
