@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
+from processes import eventually, gone
 from wire import Answer, read_answer
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -147,10 +146,10 @@ class Server:
 
     def kill(self) -> None:
         """End it as a power failure would, with everything it has started."""
-        with open_processes([self.process.pid, *self.descendants()]) as processes:
-            self.signal(signal.SIGKILL)
-            processes.wait()
+        started = self.descendants()
+        self.signal(signal.SIGKILL)
         self.wait()
+        wait_until_gone(started)
 
     def restart(self, *, kill: bool = False) -> None:
         if kill:
@@ -197,7 +196,7 @@ class Server:
 
     def wait_until_busy(self, workers: int = 1) -> None:
         """Wait until so many workers have been given a file."""
-        wait_until(lambda: self.get("/api/health").json()["workers"]["busy"] >= workers)
+        eventually(lambda: self.get("/api/health").json()["workers"]["busy"] >= workers)
 
     def exchange(self, *chunks: bytes, end: bool = False) -> Answer:
         """Send these bytes on a connection of their own and read one answer; `end`: say that there will be no more."""
@@ -209,37 +208,6 @@ class Server:
             return read_answer(connection)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again until it is so; each condition is itself a request that takes its time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-
-
-class open_processes:  # noqa: N801 -- used like a function
-    """Hold on to processes by descriptor, so that their ends can be waited for although they are not our children."""
-
-    def __init__(self, pids: list[int]) -> None:
-        self._descriptors = {os.pidfd_open(pid): pid for pid in pids}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-
-    def wait(self) -> None:
-        """Wait until all have ended."""
-        poller = select.poll()
-        for descriptor in self._descriptors:
-            poller.register(descriptor, select.POLLIN)
-        running = dict(self._descriptors)
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while running:
-            left = max(0.0, deadline - time.monotonic())
-            ended = poller.poll(left * 1000)
-            assert ended, f"still running: {list(running.values())}"
-            for descriptor, _ in ended:
-                poller.unregister(descriptor)
-                del running[descriptor]
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until all these processes have ended."""
+    eventually(lambda: all(gone(pid) for pid in pids))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import media
 import pytest
-from servers import DEADLINE_SECONDS, Server, make_config, open_processes
+from servers import DEADLINE_SECONDS, Server, make_config, wait_until_gone
 from wire import assert_error
 
 pytestmark = pytest.mark.server
@@ -41,7 +41,8 @@ class TestStop:
         decoders = own_server.decoders()
         for pid in decoders:
             os.kill(pid, signal.SIGSTOP)
-        with open_processes(own_server.descendants()) as processes, ThreadPoolExecutor(1) as client:
+        started = own_server.descendants()
+        with ThreadPoolExecutor(1) as client:
             in_flight = client.submit(own_server.recognize, clip)
             own_server.wait_until_busy()
             for pid in own_server.descendants() if to_all else []:
@@ -52,21 +53,20 @@ class TestStop:
                 os.kill(pid, signal.SIGCONT)
             assert in_flight.result(DEADLINE_SECONDS).status_code == 200
             assert own_server.wait() == 0
-            processes.wait()
+        wait_until_gone(started)
         assert "Traceback" not in own_server.log
         assert "KeyboardInterrupt" not in own_server.log
 
     def test_a_killed_service_leaves_no_process(self, own_server: Server) -> None:
-        with open_processes(own_server.descendants()) as processes:
-            own_server.signal(signal.SIGKILL)
-            own_server.wait()
-            processes.wait()
+        started = own_server.descendants()
+        own_server.signal(signal.SIGKILL)
+        own_server.wait()
+        wait_until_gone(started)
 
     def test_a_killed_serving_process_is_replaced_with_its_workers(self, own_server: Server, clip: bytes) -> None:
         serving, *workers = own_server.descendants()
-        with open_processes(workers) as processes:
-            os.kill(serving, signal.SIGKILL)
-            processes.wait()
+        os.kill(serving, signal.SIGKILL)
+        wait_until_gone(workers)
         assert own_server.recognize(clip).status_code == 200
         assert not {serving, *workers} & set(own_server.descendants())
 
