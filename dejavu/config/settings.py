@@ -38,9 +38,9 @@ BAND_FIRST_BIN = 19
 BAND_LAST_BIN = 465
 """The first bin no longer looked at, 5006 Hz: above it codecs and microphones differ."""
 
-RANK_CELL_FRAMES = 22
-"""Frames, half a second. Peaks are ranked among those of their cell, so that loud passages do not take the place of
-quiet ones."""
+RANK_CELL_FRAMES = 44
+"""Frames, a second. Peaks are ranked among those of their cell, so that loud passages do not take the place of quiet
+ones; within it, the moments that noise will not drown may have most of them."""
 
 LOCAL_MEAN_FRAMES = 44
 LOCAL_MEAN_BINS = 32
@@ -58,11 +58,12 @@ REFERENCE_BOX_FRAMES = 9
 REFERENCE_BOX_BINS = 17
 """A stored peak is the highest of the 0.21 s and 183 Hz around it."""
 
-REFERENCE_PEAKS_PER_CELL = 6
-"""Stored peaks: 12 a second."""
+REFERENCE_PEAKS_PER_CELL = 16
+"""Stored peaks: 16 a second."""
 
-REFERENCE_FAN_OUT = 3
-"""Targets of a stored anchor: with 12 peaks about 33 hashes a second."""
+REFERENCE_FAN_OUT = 2
+"""Targets of a stored anchor: with 16 peaks about 30 hashes a second. More peaks with fewer targets each say more that is
+independent than the other way round, for the same bytes."""
 
 MIN_TARGET_FRAMES = 2
 MAX_TARGET_FRAMES = 63
@@ -108,8 +109,8 @@ QUERY_BOX_BINS = 15
 """A clip's peak is the highest of the 0.21 s and 161 Hz around it; no wider than a stored one, which noise beside it
 would hide."""
 
-QUERY_PEAKS_PER_CELL = 24
-"""Peaks of a clip: 48 a second, four times a recording's, to hold those that are stored among those that noise adds."""
+QUERY_PEAKS_PER_CELL = 48
+"""Peaks of a clip: 48 a second, three times a recording's, to hold those that are stored among those that noise adds."""
 
 QUERY_FAN_OUT = 12
 """Targets of a clip's anchor: of this many more peaks, the stored target is one of the first 12."""

@@ -20,7 +20,7 @@ from dejavu.model import Fingerprints, Query
 
 Samples = NDArray[np.float32]
 
-_SEGMENT_FRAMES = 60 * settings.RANK_CELL_FRAMES
+_SEGMENT_FRAMES = 30 * settings.RANK_CELL_FRAMES
 """Frames whose peaks are found together, half a minute of sound; whole cells, so that ranks do not depend on it."""
 
 _MARGIN_FRAMES = 2 * settings.RANK_CELL_FRAMES
