@@ -1,0 +1,1 @@
+"""How well and how fast the service does its work: commands that print figures and judge nothing by time."""
