@@ -9,12 +9,14 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import media
 import pytest
+from processes import eventually
 from servers import DEADLINE_SECONDS, Server, make_config, wait_until_gone
-from wire import assert_error
+from wire import assert_error, post
 
 pytestmark = pytest.mark.server
 
@@ -69,6 +71,21 @@ class TestStop:
         wait_until_gone(workers)
         assert own_server.recognize(clip).status_code == 200
         assert not {serving, *workers} & set(own_server.descendants())
+
+
+class TestMany:
+    def test_more_clients_than_the_usual_limit_of_descriptors_do_no_harm(self, own_server: Server) -> None:
+        part = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%s\r\n'
+        form = b"".join(part % (b"." * 10_000) for _ in range(15)) + b"." * 65_536
+        headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(10 * len(form))}
+        with ExitStack() as connections:
+            for _ in range(200):
+                client = connections.enter_context(socket.create_connection(own_server.address))
+                client.sendall(post("/api/recognize", headers, form))
+            serving = own_server.descendants()[0]
+            eventually(lambda: len(list(Path(f"/proc/{serving}/fd").iterdir())) > 1024)
+        assert own_server.get("/api/health").status_code == 200
+        assert own_server.descendants()[0] == serving
 
 
 class TestRestart:

@@ -62,8 +62,8 @@ REFERENCE_PEAKS_PER_CELL = 16
 """Stored peaks: 16 a second."""
 
 REFERENCE_FAN_OUT = 2
-"""Targets of a stored anchor: with 16 peaks about 30 hashes a second. More peaks with fewer targets each say more that is
-independent than the other way round, for the same bytes."""
+"""Targets of a stored anchor: with 16 peaks about 30 hashes a second. More peaks with fewer targets each say more
+that is independent than the other way round, for the same bytes."""
 
 MIN_TARGET_FRAMES = 2
 MAX_TARGET_FRAMES = 63
@@ -110,7 +110,7 @@ QUERY_BOX_BINS = 15
 would hide."""
 
 QUERY_PEAKS_PER_CELL = 48
-"""Peaks of a clip: 48 a second, three times a recording's, to hold those that are stored among those that noise adds."""
+"""Peaks of a clip: 48 a second, three times a recording's, to hold what is stored among what noise adds."""
 
 QUERY_FAN_OUT = 12
 """Targets of a clip's anchor: of this many more peaks, the stored target is one of the first 12."""
@@ -228,6 +228,10 @@ not by these."""
 
 SERVER_CONNECTIONS = 1000
 """Open connections, waiting and kept-alive ones included; more wait in the listen queue."""
+
+SERVER_DESCRIPTORS = 8192
+"""Files and connections the server may hold open: its connections and FORM_MAX_PARTS files for each thread, with
+room for databases. The usual limit of 1024 would be passed by many clients at once."""
 
 KEEP_ALIVE_SECONDS = 15
 """How long a quiet connection stays open for its client's next request. It holds a descriptor and no thread."""

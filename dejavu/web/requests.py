@@ -162,7 +162,7 @@ def _receive_body(request: flask.Request, max_bytes: int | None) -> None:
     except (ClientDisconnected, ParseException) as exc:
         raise IncompleteBody("The upload stopped before it was complete; send the file again.") from exc
     except OSError as exc:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
             message = "There is no room for the file right now; try again later."
             raise Overloaded(message, _NO_SPACE_RETRY_SECONDS) from exc
         raise IncompleteBody("The upload stopped before it was complete; send the file again.") from exc

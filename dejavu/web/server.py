@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import struct
@@ -180,6 +181,9 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(listener: socket.socket, open_app: OpenApp) -> int:
     """Serve until told to stop and return the exit code; requests in flight are answered first."""
     parent = os.getpid()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = settings.SERVER_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, settings.SERVER_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     try:
         Server(listener, open_app).run()
     except SystemExit as exc:
