@@ -1,0 +1,69 @@
+"""How unlikely an agreement is, against the exact distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+from scipy.special import pdtrc
+
+from dejavu.matching.chance import surprise
+
+LANDMARKS = np.array([1, 2, 3, 5, 8, 13, 40, 150, 1000])
+EXPECTED = np.array([1e-6, 0.003, 0.1, 0.9, 1.0, 2.5, 30.0, 140.0, 990.0])
+DELTAS = np.array([1.0, 300.0, 1e6])
+
+
+def every_combination() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    landmarks, expected, deltas = np.meshgrid(LANDMARKS, EXPECTED, DELTAS)
+    return landmarks.ravel(), expected.ravel(), deltas.ravel()
+
+
+def test_surprise_is_the_exact_one_but_for_what_the_bound_on_the_tail_gives_away():
+    landmarks, expected, deltas = every_combination()
+    tail = pdtrc(landmarks - 1, expected)  # of Poisson's distribution
+    computable = tail > 0
+    landmarks, expected, deltas = landmarks[computable], expected[computable], deltas[computable]
+    assert landmarks.size > 200
+    exact = np.maximum(0.0, -np.log10(tail[computable] * deltas))
+    found = surprise(landmarks, expected, deltas)
+    assert (found >= 0).all()
+    assert (found <= exact * (1 + 1e-9) + 1e-12).all(), "never more than there is"
+    # The tail is at least its first two terms, 1 + r of the first; the bound is 1 / (1 - r) of it.
+    ratio = expected / (landmarks + 1)
+    above = landmarks > expected
+    given_away = -np.log10(1 - ratio[above] ** 2)
+    assert (found[above] >= (exact[above] - given_away) * (1 - 1e-9) - 1e-9).all()
+    assert given_away.min() < 1e-9, "tight in the tail"
+
+
+def test_surprise_is_that_of_the_loop():
+    columns = every_combination()
+    loop = [oracles.surprise(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+    assert surprise(*columns) == pytest.approx(np.array(loop), rel=1e-9, abs=1e-9)
+
+
+def test_surprise_grows_with_landmarks():
+    landmarks = np.arange(400)
+    for expected in (1e-4, 0.5, 3.7, 90.0):
+        found = surprise(landmarks, np.full(400, expected), np.full(400, 1000.0))
+        assert (np.diff(found) >= 0).all()
+        assert (np.diff(found)[found[1:] > 0] > 0).all()
+        assert found[-1] > 100
+
+
+def test_surprise_falls_with_what_chance_has_to_work_with():
+    landmarks = np.full(60, 12)
+    by_hits = surprise(landmarks, np.geomspace(1e-3, 20, 60), np.full(60, 1000.0))
+    assert (np.diff(by_hits) <= 0).all()
+    assert by_hits[0] > 20 > by_hits[-1] == 0
+    by_deltas = surprise(landmarks, np.full(60, 0.5), np.geomspace(1, 1e9, 60))
+    assert by_deltas[0] - by_deltas[9] == pytest.approx(9 * 9 / 59)
+
+
+def test_no_more_than_expected_is_no_surprise():
+    assert surprise(np.array([0, 3, 7]), np.array([0.1, 3.0, 7.5]), np.array([10.0, 1.0, 1.0])).tolist() == [0, 0, 0]
+
+
+def test_nothing_in_nothing_out():
+    assert surprise(np.empty(0, np.int64), np.empty(0), np.empty(0)).shape == (0,)
