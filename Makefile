@@ -1,6 +1,7 @@
 # make run     serve on http://127.0.0.1:8000 (HOST and PORT change that)
 # make test    run all tests; make test-fast: those that start no server
 # make check   format, lint, types and the order of imports; make format: put the first two right
+# make bench   print how well and how fast everything is (benchmarks/README.md); make bench-accuracy: one of the commands
 #
 # Each installs first what is missing. PYTHON=python3.13 and VENV=folder choose another interpreter and environment.
 
@@ -9,7 +10,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := run
-.PHONY: run test test-fast check format clean
+.PHONY: run test test-fast check format bench clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -33,6 +34,14 @@ check: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+BENCHMARKS := accuracy calibration fingerprint_speed recognise load memory
+
+bench: $(VENV)/installed-dev
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
+
+bench-%: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.$*
 
 clean:
 	rm -rf $(VENV) .*_cache

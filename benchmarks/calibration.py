@@ -64,9 +64,9 @@ def main() -> None:
     conditions = options.conditions or [name for name in measured if not name.startswith(CHANGED)]
     best = _score_all([clip for seed in options.seeds for clip in make_clips(seed, options.per_condition, conditions)])
 
-    unknown = np.array([found.score for found in best if not found.clip.known])
-    wrong = np.array([found.score for found in best if found.clip.known and not found.right])
-    threshold = float(np.quantile(unknown, 1 - UNKNOWN_ANSWERED_PERCENT / 100)) if unknown.size else float("nan")
+    unknown = [found.score for found in best if not found.clip.known]
+    wrong = [found.score for found in best if found.clip.known and not found.right]
+    threshold = float(np.quantile(unknown, 1 - UNKNOWN_ANSWERED_PERCENT / 100)) if unknown else float("nan")
     scores = np.minimum([found.score for found in best], HIGHEST_SCORE)
     right = np.array([found.right for found in best])
     even, slope = fit(scores, right)
@@ -91,8 +91,8 @@ def main() -> None:
             "Best scores of songs that are wrong",
             ("clips of", "n", *(f"{share:.1%}" for share in _QUANTILES)),
             [
-                ("unknown recordings", unknown.size, *quantiles(unknown, _QUANTILES, 2)),
-                ("known ones", wrong.size, *quantiles(wrong, _QUANTILES, 2)),
+                ("unknown recordings", len(unknown), *quantiles(unknown, _QUANTILES, 2)),
+                ("known ones", len(wrong), *quantiles(wrong, _QUANTILES, 2)),
             ],
         ),
         Table("What a threshold would do, %", list(thresholds[0]), [list(row.values()) for row in thresholds]),
@@ -113,7 +113,7 @@ def main() -> None:
     targets = [
         Target(
             "unknown recordings answered, %",
-            percent(int((unknown >= MATCH_SCORE).sum()), unknown.size),
+            percent(sum(reached >= MATCH_SCORE for reached in unknown), len(unknown)),
             UNKNOWN_ANSWERED_PERCENT,
         )
     ]

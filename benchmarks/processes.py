@@ -1,0 +1,78 @@
+"""CPU time and memory of the server's processes, as Linux counts them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+_SAMPLE_SECONDS = 0.05
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """What these processes have used so far, with the children they outlived; those that are gone count nothing."""
+    return sum(_cpu_ticks(pid) for pid in pids) / _TICKS_PER_SECOND
+
+
+def peak_resident_bytes(pid: int) -> int:
+    """The most memory a process has had so far; 0 where it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def reset_peak(pid: int) -> None:
+    """Let the peak of a process begin anew with what it has now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+class PeakMemory:
+    """Watches processes while a `with` block runs: `bytes` is the most that any one of them has had so far.
+
+    They are looked at often, because one that has grown large may be replaced as soon as it has answered. `pids` is
+    asked every time, for those that take their place.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        self.bytes = 0
+        self._pids = pids
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SAMPLE_SECONDS):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            pids = list(self._pids())
+        except OSError:
+            return  # one of them ended while they were listed
+        self.bytes = max([self.bytes, *(peak_resident_bytes(pid) for pid in pids)])
+
+
+def _cpu_ticks(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    # utime, stime, cutime, cstime: fields 14 to 17, counted after the name, which may hold anything.
+    return sum(map(int, text.rpartition(")")[2].split()[11:15]))
