@@ -9,7 +9,7 @@ import numpy as np
 import oracles
 import pytest
 
-from dejavu.config.settings import MATCH_SCORE
+from dejavu.config.settings import CHANCE_DISPERSION, MATCH_SCORE
 from dejavu.fingerprint.landmarks import pack
 from dejavu.matching.align import Alignment, _best_deltas, _independent_landmarks, _join, align
 from dejavu.model import Postings, UInt32s
@@ -145,7 +145,7 @@ def test_clip_is_found_where_it_was_cut(later):
     clip = [(hash_, offset - 400) for hash_, offset in landmarks if 400 <= offset < 600]
     (found,) = align_rows(stored(landmarks, 3, later), clip)
     assert (found.song_id, found.delta, found.aligned_hashes) == (3, 400 + later, len(clip))
-    assert found.surprise > MATCH_SCORE
+    assert found.surprise > CHANCE_DISPERSION * MATCH_SCORE
 
 
 @pytest.mark.parametrize("frames_before", [1, 250, 100_000])
@@ -153,7 +153,7 @@ def test_delta_is_negative_where_the_clip_starts_before_the_song(frames_before):
     landmarks = melody(200, 500, seed=2)
     (found,) = align_rows(stored(landmarks, 4), [(hash_, offset + frames_before) for hash_, offset in landmarks])
     assert (found.delta, found.aligned_hashes) == (-frames_before, len(landmarks))
-    assert found.surprise > MATCH_SCORE
+    assert found.surprise > CHANCE_DISPERSION * MATCH_SCORE
 
 
 def test_a_frame_of_difference_still_agrees_and_two_do_not():
@@ -174,7 +174,7 @@ def test_hashes_that_match_but_do_not_agree_in_time_never_count():
     song = stored(clip[::10], 2, later=2000) + stored(melody(700, 6000, seed=6), 2)
     best, other = align_rows(jingle + song, clip)
     assert (best.song_id, best.delta, best.aligned_hashes) == (2, 2000, 20)
-    assert best.surprise > MATCH_SCORE > other.surprise
+    assert best.surprise > CHANCE_DISPERSION * MATCH_SCORE > other.surprise
     assert other.aligned_hashes < 10
 
 
@@ -241,6 +241,7 @@ def test_most_surprising_comes_first_even_where_another_has_more_hits():
     first, second = align_rows(rows, clip)
     assert (first.song_id, second.song_id) == (2, 1)
     assert second.aligned_hashes > first.aligned_hashes
+    assert align_rows(rows, clip, limit=1) == [first]
 
 
 def test_surprise_grows_with_landmarks():

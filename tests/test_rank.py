@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 
-from dejavu.config.settings import CERTAIN_SCORE, EVEN_SCORE, MATCH_SCORE, TOPN
+from dejavu.config.settings import CERTAIN_SCORE, CHANCE_DISPERSION, EVEN_SCORE, MATCH_SCORE, TOPN
 from dejavu.matching.rank import Ranking, confidence, rank
 from dejavu.model import Candidate, Song
 
@@ -33,7 +33,7 @@ def numbers(ranking: Ranking) -> list[str]:
 @pytest.mark.parametrize("seed", range(20))
 def test_matches_are_those_of_the_loop(seed):
     rng = np.random.default_rng(seed)
-    surprises = rng.uniform(0, 2 * CERTAIN_SCORE, int(rng.integers(0, 12)))
+    surprises = rng.uniform(0, 4 * CERTAIN_SCORE, int(rng.integers(0, 12)))
     candidates = [candidate(int(rng.integers(0, 6)), surprise) for surprise in surprises]
     songs = int(10 ** rng.uniform(0, 5))
     expected = oracles.rank(candidates, songs)
@@ -52,7 +52,7 @@ def test_nobody_is_no_match():
 
 @pytest.mark.parametrize("songs", [1, 100, 1_000_000])
 def test_threshold_is_honoured_to_the_last_digit(songs):
-    passing = MATCH_SCORE + math.log10(songs) + 1e-9
+    passing = CHANCE_DISPERSION * (MATCH_SCORE + math.log10(songs)) + 1e-9
     assert numbers(rank([candidate(1, passing)], ASKED, songs)) == ["song 1"]
     assert rank([candidate(1, passing - 2e-9)], ASKED, songs).matches == ()
 
@@ -93,7 +93,7 @@ def test_same_name_or_same_id_on_two_instances_is_not_the_same_song():
 
 
 def test_confidence_falls_with_the_catalogue_until_nothing_matches():
-    surprise = MATCH_SCORE + 3.5
+    surprise = CHANCE_DISPERSION * (MATCH_SCORE + 3.5)
     rankings = [rank([candidate(1, surprise)], ASKED, 10**power) for power in range(6)]
     found = [ranking.matches[0].confidence for ranking in rankings if ranking.matches]
     assert len(found) == 4
@@ -104,7 +104,7 @@ def test_confidence_falls_with_the_catalogue_until_nothing_matches():
 def test_certain_is_more_than_a_match():
     assert CERTAIN_SCORE > MATCH_SCORE
     for songs in (1, 1000):
-        enough = CERTAIN_SCORE + math.log10(songs) + 1e-9
+        enough = CHANCE_DISPERSION * (CERTAIN_SCORE + math.log10(songs)) + 1e-9
         assert rank([candidate(2, 0.0), candidate(1, enough)], ASKED, songs).certain
         assert not rank([candidate(1, enough - 2e-9)], ASKED, songs).certain
 

@@ -130,16 +130,19 @@ s, and agree more often by accident."""
 TOPN = 3
 """Results in an answer, at most."""
 
-MATCH_SCORE = 6.2
-"""Decimal logarithm. An agreement less unlikely than this, in any song of the catalogue, is no match. Music is not as
-random as the model of chance: a score of 2.3 should be reached by one unknown clip in 200, and measured on unknown
-recordings it is this one (`benchmarks/accuracy.py`)."""
+CHANCE_DISPERSION = 2.0
+"""What the logarithm of an accident's probability is divided by. Music repeats itself, so accidents come in heaps: of
+the best wrong songs for 4000 clips, ten times fewer reached two decades more, not one."""
 
-CERTAIN_SCORE = 11.5
-"""Of a first step: so much more than any accident reaches that asking all hashes would not change the answer."""
+MATCH_SCORE = 1.5
+"""Decimal logarithm. An agreement less unlikely than this, in any song of the catalogue, is no match. Of clips of
+unknown recordings one in 200 should reach it (`benchmarks/calibration.py` prints how many do)."""
 
-EVEN_SCORE = 5.35
-CONFIDENCE_SLOPE = 0.98
+CERTAIN_SCORE = 3.5
+"""Of a first step: a hundred times less likely than a match has to be, so that asking more would not change it."""
+
+EVEN_SCORE = 1.07
+CONFIDENCE_SLOPE = 2.07
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
 

@@ -6,7 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dejavu.config.settings import CERTAIN_SCORE, CONFIDENCE_SLOPE, EVEN_SCORE, MATCH_SCORE, TOPN
+from dejavu.config.settings import (
+    CERTAIN_SCORE,
+    CHANCE_DISPERSION,
+    CONFIDENCE_SLOPE,
+    EVEN_SCORE,
+    MATCH_SCORE,
+    TOPN,
+)
 from dejavu.model import Candidate, Match
 
 
@@ -33,8 +40,7 @@ def rank(candidates: Sequence[Candidate], asked_hashes: int, catalogue_songs: in
         How many query hashes were looked up.
     catalogue_songs : int
         Songs in all the instances that answered; at least 1. Each is one more chance to agree by accident, so what
-        passes in a small
-        catalogue may not in a large one.
+        passes in a small catalogue may not in a large one.
     """
     scored = sorted(
         ((score(candidate, catalogue_songs), candidate) for candidate in _without_copies(candidates)),
@@ -51,7 +57,7 @@ def rank(candidates: Sequence[Candidate], asked_hashes: int, catalogue_songs: in
 
 def score(candidate: Candidate, catalogue_songs: int) -> float:
     """How unlikely it is that any song of the catalogue agrees as well by accident: minus the decimal logarithm."""
-    return candidate.surprise - math.log10(max(1, catalogue_songs))
+    return candidate.surprise / CHANCE_DISPERSION - math.log10(max(1, catalogue_songs))
 
 
 def confidence(score: float) -> float:
