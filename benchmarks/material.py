@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -94,8 +95,15 @@ def make_clips(
     return [clip for clip in clips if (not conditions or clip.condition in conditions) and clip.length in lengths]
 
 
+def require_ffmpeg() -> None:
+    """End the command where the ffmpeg command, which cuts and encodes clips, is missing."""
+    if not shutil.which("ffmpeg"):
+        raise SystemExit("The ffmpeg command is missing; install it, as with: sudo apt-get install ffmpeg")
+
+
 def as_mp3(clip: Clip) -> bytes:
     """The clip as people send it: MP3, 128 kbit/s."""
+    require_ffmpeg()
     encoded = io.BytesIO()
     AudioSegment.from_wav(clip.path).export(encoded, format="mp3", bitrate="128k")
     return encoded.getvalue()
@@ -124,6 +132,7 @@ def _is_complete(folder: Path) -> bool:
 def _run_make_queries(
     folder: Path, seed: int, per_condition: int, conditions: Sequence[str], lengths: Sequence[float]
 ) -> None:
+    require_ffmpeg()
     command = [sys.executable, str(eval_file("make_queries.py")), str(audio_folder()), str(folder)]
     command += ["--seed", str(seed), "--per-condition", str(per_condition), "--lengths", *map(str, lengths)]
     if conditions:

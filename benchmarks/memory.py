@@ -16,7 +16,7 @@ import requests
 from tqdm import tqdm
 
 from benchmarks.catalogue import TOKEN, Server, served
-from benchmarks.material import Recording, audio_folder, recordings
+from benchmarks.material import Recording, audio_folder, recordings, require_ffmpeg
 from benchmarks.processes import PeakMemory, peak_resident_bytes, reset_peak
 from benchmarks.report import OUT, Table, Target, make_parser, publish
 
@@ -82,6 +82,7 @@ def _long_file(hours: float) -> Path:
     path = OUT / "long" / f"{audio_folder().name}-{hours:g}h.mp3"
     if path.is_file():
         return path
+    require_ffmpeg()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     encoded: dict[Path, bytes] = {}
@@ -105,10 +106,7 @@ def _enough(seconds: float) -> Iterator[tuple[Recording, float]]:
 
 def _encode(path: Path) -> bytes:
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), *_ENCODE.split()]
-    try:
-        return subprocess.run(command, capture_output=True, check=True).stdout
-    except FileNotFoundError:
-        raise SystemExit("ffmpeg is missing; install it, as with: sudo apt-get install ffmpeg") from None
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
 
 
 def _watched(server: Server, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
