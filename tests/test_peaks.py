@@ -135,9 +135,8 @@ def test_silence_adds_no_peaks():
     peaks = peaks_of(samples)
     assert peaks
     assert peaks_of(np.concatenate((samples, signals.silence(123)))) == peaks
-    cell = settings.RANK_CELL_FRAMES
-    for frames in (2 * cell, 6 * cell):  # whole cells and whole pooled blocks: the same peaks are compared
-        assert frames % POOL == 0
+    # By whole cells and whole pooled blocks, so that the same peaks are compared with the same mean.
+    for frames in (POOL * settings.RANK_CELL_FRAMES, 3 * POOL * settings.RANK_CELL_FRAMES):
         later = [(frame + frames, column, rank) for frame, column, rank in peaks]
         assert peaks_of(signals.delay(samples, frames)) == later
 
