@@ -24,6 +24,8 @@ from dejavu.service.instance import Instance
 from dejavu.service.service import open_instances
 from dejavu.service.workers import WorkerPool
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def pool():

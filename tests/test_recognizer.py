@@ -18,6 +18,8 @@ from dejavu.service.service import open_instances
 from dejavu.service.workers import WorkerPool
 from dejavu.store.open import open_results
 
+pytestmark = pytest.mark.server
+
 SONGS = range(1, 5)
 
 

@@ -12,6 +12,8 @@ from catalogue import clip, eventually, make_deployment, song, uploaded
 from dejavu.errors import FormatMismatch, InstancesUnavailable
 from dejavu.service.service import Service
 
+pytestmark = pytest.mark.server
+
 
 def test_a_database_that_is_down_at_the_start_is_reported_and_joins_later(tmp_path):
     deployment = make_deployment(tmp_path)

@@ -32,6 +32,8 @@ from werkzeug.http import parse_options_header
 
 import tunescout_uploader as uploader
 
+pytestmark = pytest.mark.server
+
 PROGRAM = Path(uploader.__file__)
 TOKEN = "a-token"
 
@@ -633,7 +635,6 @@ def write_sounds(folder: Path, names: list[str], seed: int) -> None:
         path.write_bytes(media.wav(noise.normal(0.0, 0.1, 33_000).astype(np.float32), 11_025))
 
 
-@pytest.mark.server
 def test_the_service_is_filled_once(server: Server, tmp_path: Path) -> None:
     folder, report = tmp_path / "music", tmp_path / "report.csv"
     names = ['He said "no" 🎵\n.wav', "inner/AC-DC - T.N.T..wav", os.fsdecode(b"Beyonc\xe9.wav")]
@@ -663,7 +664,6 @@ def test_the_service_is_filled_once(server: Server, tmp_path: Path) -> None:
     assert server.songs_held() == before + 3
 
 
-@pytest.mark.server
 def test_the_service_refuses_a_wrong_token(server: Server, tmp_path: Path) -> None:
     write_sounds(tmp_path, ["One.wav"], seed=7100)
     code, out, err = upload(server.url, "--token", "guessed", tmp_path)
@@ -672,7 +672,6 @@ def test_the_service_refuses_a_wrong_token(server: Server, tmp_path: Path) -> No
     assert not out
 
 
-@pytest.mark.server
 def test_a_service_that_is_killed_and_started_again_is_waited_for(tmp_path: Path) -> None:
     folder, report = tmp_path / "music", tmp_path / "report.csv"
     write_sounds(folder, [f"{number:03}.wav" for number in range(40)], seed=7200)

@@ -20,6 +20,8 @@ from dejavu.service.confinement import landlock_version
 from dejavu.service.worker_protocol import ProtocolError
 from dejavu.service.workers import WorkerPool
 
+pytestmark = pytest.mark.server
+
 PROJECT = Path(__file__).parent.parent
 
 

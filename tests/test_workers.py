@@ -20,6 +20,8 @@ from dejavu.fingerprint.extract import extract_query, extract_reference
 from dejavu.service import worker, workers
 from dejavu.service.workers import WorkerPool
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def shared_pool() -> Iterator[WorkerPool]:
