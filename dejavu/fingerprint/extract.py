@@ -6,7 +6,8 @@ of it takes little more memory than a song.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -59,14 +60,14 @@ def extract_query(blocks: Iterable[Samples]) -> Query:
     dense_samples = int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS)
     head = _take(remaining, dense_samples + 1)
     if head.size <= dense_samples:
-        return _ordered([_dense_landmarks(shifted) for shifted in _shifted(head)])
+        return _ordered(_dense_landmarks(head))
     peaks = _constellation(
         chain([head], remaining),
         settings.QUERY_BOX_FRAMES,
         settings.QUERY_BOX_BINS,
         settings.REFERENCE_PEAKS_PER_CELL,
     )
-    return _ordered([pair_peaks(peaks, settings.REFERENCE_FAN_OUT)])
+    return _ordered(pair_peaks(peaks, settings.REFERENCE_FAN_OUT))
 
 
 def _take(blocks: Iterator[Samples], n_samples: int) -> Samples:
@@ -85,20 +86,27 @@ def _shifted(samples: Samples) -> Iterator[Samples]:
         yield samples[shift * settings.HOP_LENGTH // settings.QUERY_SHIFTS :]
 
 
-def _dense_landmarks(samples: Samples) -> Landmarks:
-    peaks = _constellation([samples], settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS, settings.QUERY_PEAKS_PER_CELL)
-    return pair_peaks(peaks, settings.QUERY_FAN_OUT)
+def _dense_landmarks(clip: Samples) -> Landmarks:
+    """The landmarks on all grids, paired in one go: from one grid to the next are more frames than a pair spans."""
+    apart = clip.size // settings.HOP_LENGTH + settings.MAX_TARGET_FRAMES + 1
+    grids = [
+        _constellation([shifted], settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS, settings.QUERY_PEAKS_PER_CELL)
+        for shifted in _shifted(clip)
+    ]
+    found = pair_peaks(
+        _joined([replace(peaks, frames=peaks.frames + number * apart) for number, peaks in enumerate(grids)]),
+        settings.QUERY_FAN_OUT,
+    )
+    return replace(found, offsets=found.offsets % np.uint32(apart))
 
 
-def _ordered(landmarks: list[Landmarks]) -> Query:
-    """The distinct landmarks of all grids, those of the most salient peaks first, at most QUERY_MAX_HASHES."""
-    ranks = np.concatenate([found.ranks for found in landmarks])
-    order = np.argsort(ranks, kind="stable")
-    hashes = np.concatenate([found.hashes for found in landmarks])[order]
-    offsets = np.concatenate([found.offsets for found in landmarks])[order]
+def _ordered(found: Landmarks) -> Query:
+    """The distinct landmarks, those of the most salient peaks first, at most QUERY_MAX_HASHES."""
+    order = np.argsort(found.ranks, kind="stable")
+    hashes, offsets = found.hashes[order], found.offsets[order]
     _, first = np.unique(hashes.astype(np.uint64) << 32 | offsets, return_index=True)
     kept = np.sort(first)[: settings.QUERY_MAX_HASHES]
-    return Query(hashes[kept], offsets[kept], ranks[order][kept])
+    return Query(hashes[kept], offsets[kept], found.ranks[order][kept])
 
 
 def _constellation(blocks: Iterable[Samples], box_frames: int, box_bins: int, peaks_per_cell: int) -> Constellation:
@@ -108,6 +116,11 @@ def _constellation(blocks: Iterable[Samples], box_frames: int, box_bins: int, pe
         peaks = find_peaks(power_spectrogram(samples), box_frames, box_bins).best(peaks_per_cell)
         inside = (peaks.frames >= margin) & (peaks.frames < margin + n_frames)
         parts.append(Constellation(peaks.frames[inside] + first_frame, peaks.bins[inside], peaks.ranks[inside]))
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Constellation]) -> Constellation:
+    """Constellations that follow one another in time, as one."""
     return Constellation(
         np.concatenate([part.frames for part in parts]),
         np.concatenate([part.bins for part in parts]),
