@@ -50,6 +50,12 @@ def test_nobody_is_no_match():
     assert rank([], 0, 0) == Ranking((), certain=False)
 
 
+def test_first_song_is_found_while_the_catalogue_still_counts_none():
+    first = [candidate(1, 90.0)]
+    assert rank(first, ASKED, 0) == rank(first, ASKED, 1)
+    assert rank(first, ASKED, 0).matches
+
+
 @pytest.mark.parametrize("songs", [1, 100, 1_000_000])
 def test_threshold_is_honoured_to_the_last_digit(songs):
     passing = CHANCE_DISPERSION * (MATCH_SCORE + math.log10(songs)) + 1e-9
