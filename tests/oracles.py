@@ -112,8 +112,9 @@ def _alignment(song_id: int, hits: list[Hit], clip_frames: int) -> Alignment:
     last = max(song_offset for _, song_offset, _ in hits)
     deltas = last + last / len(hits) + clip_frames
     expected = len(hits) / deltas * (2 * DELTA_TOLERANCE + 1)
-    unlikely = surprise(independent_landmarks(agreeing), expected, deltas)
-    return Alignment(song_id, delta, len({stored for stored, _, _ in agreeing}), unlikely)
+    hashes = len({stored for stored, _, _ in agreeing})
+    telling = min(hashes, independent_landmarks(agreeing))
+    return Alignment(song_id, delta, hashes, surprise(telling, expected, deltas))
 
 
 def best_delta(deltas: list[int]) -> int:

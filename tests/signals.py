@@ -39,6 +39,16 @@ def noise(seconds: float, seed: int) -> Samples:
     return 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * ANALYSIS_FS), np.float32)
 
 
+def metronome(seconds: float, frames: float) -> Samples:
+    """One drum, the same sound every so many frames."""
+    time = np.arange(round(0.14 * ANALYSIS_FS)) / ANALYSIS_FS
+    tones = sum(np.sin(2 * np.pi * pitch * time) for pitch in (410, 730, 1290, 1930, 2810))
+    samples = np.zeros(round(seconds * ANALYSIS_FS))
+    for start in range(0, samples.size, round(frames * HOP_LENGTH)):
+        _add(samples, start, 0.3 * tones * np.exp(-25 * time))
+    return samples.astype(np.float32)
+
+
 def silence(frames: int) -> Samples:
     """As many zeros as make so many frames pass."""
     return np.zeros(frames * HOP_LENGTH, np.float32)

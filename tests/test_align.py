@@ -195,6 +195,7 @@ def test_a_hash_counts_once_however_often_it_agrees():
     beats = [(hash_, 37 * beat) for beat in range(20)]
     (found,) = align_rows(stored(beats, 6), beats)
     assert (found.delta, found.aligned_hashes) == (0, 1)
+    assert found.surprise < 1
 
 
 def test_order_of_postings_and_of_the_query_does_not_matter():

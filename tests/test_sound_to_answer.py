@@ -110,6 +110,15 @@ def test_what_is_not_in_the_catalogue_is_no_match(catalogue, make_clip):
     assert catalogue.recognise(make_clip()) == Ranking((), certain=False)
 
 
+def test_two_tunes_to_the_same_metronome_are_not_the_same():
+    song, other = signals.song(40.0, seed=1), signals.song(10.0, seed=2)
+    beat = signals.metronome(50.0, frames=20.4)
+    catalogue = Catalogue({0: extract_reference([song + beat[: song.size]])})
+    assert catalogue.recognise(other + beat[1500:][: other.size]).matches == ()
+    found = catalogue.recognise(signals.cut(song + beat[: song.size], 20.0, 10.0))
+    assert found.matches[0].offset_seconds == pytest.approx(20.0, abs=0.04)
+
+
 def test_answer_does_not_depend_on_how_songs_are_spread_over_instances(references):
     clips = [signals.add_noise(signals.cut(full_song(number), 5.0, 3.0), 3, seed=number) for number in range(3)]
     clips.append(np.concatenate(clips))

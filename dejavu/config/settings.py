@@ -141,8 +141,8 @@ unknown recordings one in 200 should reach it (`benchmarks/calibration.py` print
 CERTAIN_SCORE = 3.5
 """Of a first step: a hundred times less likely than a match has to be, so that asking more would not change it."""
 
-EVEN_SCORE = 1.07
-CONFIDENCE_SLOPE = 2.07
+EVEN_SCORE = 1.03
+CONFIDENCE_SLOPE = 2.01
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
 

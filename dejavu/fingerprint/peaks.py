@@ -93,8 +93,7 @@ def local_means(power: NDArray[np.float32], frames: NDArray[np.int64], bins: NDA
     """The mean power of about LOCAL_MEAN_FRAMES × LOCAL_MEAN_BINS around each peak; float64[n], above 0.
 
     Power is pooled in blocks of POOL × POOL first, and the box is made of whole blocks around the peak's own, cut off
-    at the
-    edges. That takes a tenth of the time of an exact mean and finds as much.
+    at the edges. That takes a tenth of the time of an exact mean and finds as much.
     """
     pooled = _pooled(_pooled(power).T).T
     table = np.zeros((pooled.shape[0] + 1, pooled.shape[1] + 1))

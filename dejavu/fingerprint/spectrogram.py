@@ -35,9 +35,8 @@ def power_spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     -------
     float32[count_frames(n), BAND_BINS]
         Frame t starts at sample ``t * HOP_LENGTH``; column b is bin ``BAND_FIRST_BIN + b``. There is no padding: a
-        frame that
-        would reach past the last sample is left out, and shifting the samples by HOP_LENGTH shifts the result by one
-        row.
+        frame that would reach past the last sample is left out, and shifting the samples by HOP_LENGTH shifts the
+        result by one row.
     """
     n_frames = count_frames(samples.size)
     power = np.empty((n_frames, BAND_BINS), np.float32)

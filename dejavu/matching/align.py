@@ -76,7 +76,8 @@ def align(postings: Postings, hashes: UInt32s, offsets: UInt32s, limit: int) -> 
     song_ids, deltas, members, owners = _best_deltas(hits, 4 * limit)
     independent = _independent_landmarks(hits, members, owners, song_ids.size)
     aligned = _count_distinct(owners, hits.hashes[members], song_ids.size)
-    surprises = surprise(independent, *_scatter(hits, song_ids, clip_frames))
+    # A hash that agrees again and again is a loop; another song may hold the same one, as long and as steady.
+    surprises = surprise(np.minimum(independent, aligned), *_scatter(hits, song_ids, clip_frames))
     best = np.argsort(-surprises, kind="stable")[:limit]
     return [Alignment(int(song_ids[i]), int(deltas[i]), int(aligned[i]), float(surprises[i])) for i in best.tolist()]
 
@@ -129,9 +130,8 @@ def _independent_landmarks(hits: _Hits, members: Int64s, owners: Int64s, n_owner
     """How many of each song's agreeing landmarks say something that the others do not; int64[n_owners].
 
     Landmarks are the edges of a graph over peaks. Where two peaks are joined already by others, one more edge between
-    them comes for free: the
-    peaks are there, at those distances. What counts is the edges of a spanning forest, that is peaks minus groups of
-    peaks.
+    them comes for free: the peaks are there, at those distances. What counts is the edges of a spanning forest, that is
+    peaks minus groups of peaks.
     """
     anchor_bins, target_bins, frames = unpack(hits.hashes[members])
     anchors = hits.song_offsets[members] << 9 | anchor_bins

@@ -13,8 +13,7 @@ def surprise(
     """How unlikely it is that a song which has nothing to do with a clip agrees with it on some delta.
 
     Hits of an unrelated song scatter over all deltas, so that those in one window follow a Poisson distribution, and
-    there are as many chances
-    as deltas.
+    there are as many chances as deltas.
 
     Parameters
     ----------

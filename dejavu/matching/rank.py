@@ -60,9 +60,9 @@ def score(candidate: Candidate, catalogue_songs: int) -> float:
     return candidate.surprise / CHANCE_DISPERSION - math.log10(max(1, catalogue_songs))
 
 
-def confidence(score: float) -> float:
-    """The probability that a match with this score is right, 0..1, as fitted by `benchmarks/calibration.py`."""
-    return 1 / (1 + math.exp(-CONFIDENCE_SLOPE * (score - EVEN_SCORE)))
+def confidence(reached: float) -> float:
+    """The probability that a match with the score `reached` is right, 0..1, as fitted by `benchmarks/calibration.py`."""
+    return 1 / (1 + math.exp(-CONFIDENCE_SLOPE * (reached - EVEN_SCORE)))
 
 
 def _without_copies(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -1,8 +1,9 @@
 """What a fingerprint database has to do, in as few verbs as possible. Each driver is one file beside this one.
 
 Every verb raises `StoreUnavailable` (from the library's own exception) when the database cannot be reached or does
-not answer in
-time, and nothing else of the library's gets out. Drivers are used by several threads at once.
+not answer in time, and nothing else of the library's gets out. Drivers are used by several threads at once.
+
+The last verbs are for whoever looks after a catalogue (`python -m dejavu`), while services go on using it.
 """
 
 from __future__ import annotations
@@ -42,3 +43,30 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Let go of every connection."""
+
+    # --- Looking after a catalogue ------------------------------------------------------------------------------------
+
+    def check(self) -> str:
+        """See whether the catalogue could be used, changing nothing; the server's name and version: `MariaDB 10.11.19`.
+
+        Raises `FormatMismatch` like `setup`, and `StoreUnavailable` also where nothing was set up yet.
+        """
+
+    def list_songs(self, after: int, limit: int) -> list[Song]:
+        """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
+
+    def rename(self, song_id: int, name: str) -> None:
+        """Give a song another name; every reader has it when this returns. An unknown id is no error."""
+
+    def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
+        """Whole songs, each under its id; ids nothing is stored under are left out.
+
+        Reads the catalogue once for all of them, which may take minutes, and holds them in memory together: it is for
+        the caller to ask for as many as fit.
+        """
+
+    def sweep(self) -> int:
+        """Remove the fingerprints that belong to no song, which may take minutes; how many these were.
+
+        A song that somebody is inserting meanwhile loses nothing.
+        """

@@ -27,6 +27,12 @@ class ResultsStore(Protocol):
     def get(self, token: str) -> str | None:
         """The JSON text kept under this token, to the letter, or None."""
 
+    def check(self) -> str:
+        """See whether the database could be used, changing nothing; the server's name and version.
+
+        Raises `FormatMismatch` like `setup`, and `StoreUnavailable` also where nothing was set up yet.
+        """
+
     def close(self) -> None:
         """Let go of every connection."""
 

@@ -68,6 +68,13 @@ class SqliteFile:
                 connection.execute(f"PRAGMA user_version = {self._schema_version}")
             yield connection
 
+    def check(self) -> str:
+        """The version of SQLite, once it is seen that the file was set up; raises like `created` where it was not."""
+        with self.reading() as connection:
+            if self._is_new(connection):
+                raise StoreUnavailable(NOT_SET_UP)
+        return f"SQLite {sqlite3.sqlite_version}"
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read from; each statement sees what was committed when it began."""
