@@ -61,7 +61,7 @@ def score(candidate: Candidate, catalogue_songs: int) -> float:
 
 
 def confidence(reached: float) -> float:
-    """The probability that a match with the score `reached` is right, 0..1, as fitted by `benchmarks/calibration.py`."""
+    """The probability that a match with the score `reached` is right, 0..1; `benchmarks/calibration.py` fits it."""
     return 1 / (1 + math.exp(-CONFIDENCE_SLOPE * (reached - EVEN_SCORE)))
 
 
