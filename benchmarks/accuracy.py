@@ -7,13 +7,9 @@ figures stand beside those of other systems on the same clips (seed 1, 40 clips 
 from __future__ import annotations
 
 import argparse
-import csv
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -23,7 +19,8 @@ from benchmarks.answers import Answer, calibration, false_answers, offset_errors
 from benchmarks.catalogue import filled
 from benchmarks.material import ALL_LENGTHS, CHANGED, Clip, eval_file, make_clips, recordings
 from benchmarks.peers import Peers, read_peers
-from benchmarks.report import OUT, Table, Target, make_parser, publish
+from benchmarks.report import Table, Target, make_parser, publish
+from benchmarks.scoring import score_by_tool
 from dejavu.service.service import Service
 
 AT_A_TIME = 2
@@ -45,23 +42,25 @@ def main() -> None:
     options = parser.parse_args()
     peers = read_peers(eval_file("PEERS.md"))
     answers = _recognise(make_clips(options.seed, options.per_condition, _conditions(options, peers)))
-    found, wrong, offsets = recall(answers), false_answers(answers), offset_errors(answers)
+    found = recall(answers)
     below = _below(found, peers)
+    all_of_them = _judge(answers)
+    unchanged = _judge([answer for answer in answers if not answer.clip.condition.startswith(CHANGED)])
     calibrated = calibration(answers)
     milliseconds = round(1000 * median(answer.seconds for answer in answers), 1)
-    scored = _score(answers)
+    scored = score_by_tool(answers)
     figures = {
         "recall": found,
         "below_a_peer": [f"{condition} {length:g} s: {' '.join(names)}" for condition, length, names in below],
-        **wrong,
-        "offset_error": offsets,
+        "all": all_of_them,
+        "unchanged": unchanged,
         "calibration": calibrated,
         "milliseconds_per_query": {"n": len(answers), "at_a_time": AT_A_TIME, "median": milliseconds},
         "score.py": scored.splitlines(),
     }
     tables = [
         _recall_table(found, below, peers),
-        _answer_table(wrong, offsets, peers),
+        _answer_table(all_of_them, unchanged, peers),
         Table(
             f"Calibration of {calibrated['n']} answers; expected error {calibrated['ece']}; "
             f"{milliseconds} ms a clip (median, {AT_A_TIME} at a time)",
@@ -70,7 +69,7 @@ def main() -> None:
         ),
         Table("As score.py counts", scored.splitlines()[:1], [(line,) for line in scored.splitlines()[1:]]),
     ]
-    publish("accuracy", options, figures, tables, _targets(found, below, wrong, offsets))
+    publish("accuracy", options, figures, tables, _targets(found, below, all_of_them, unchanged))
 
 
 def _conditions(options: argparse.Namespace, peers: Peers) -> list[str]:
@@ -129,58 +128,53 @@ def _recall_table(found: Recall, below: Sequence[tuple[str, float, list[str]]], 
     return Table(title, ("condition", "here", *peers.names, ""), rows)
 
 
-def _answer_table(wrong: dict[str, dict[str, Any]], offsets: dict[str, float], peers: Peers) -> Table:
-    def ours(what: str) -> str:
-        low, high = wrong[what]["interval_95"]
-        return f"{wrong[what]['percent']} ({wrong[what]['count']} of {wrong[what]['n']}; 95 %: {low} to {high})"
+def _judge(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+    return {**false_answers(answers), "offset_error": offset_errors(answers)}
 
-    mine = {
-        "unknown": ours("unknown_answered"),
-        "known": ours("known_answered_wrongly"),
-        "offset": f"{offsets['median_seconds']} s / {offsets['near_percent']} % of {offsets['n']}",
-    }
-    rows = [(label, mine.get(label.split()[0].rstrip(","), "-"), *theirs) for label, theirs in peers.other.items()]
-    return Table("Answers", ("", "here", *peers.names), rows)
+
+def _answer_table(all_of_them: dict[str, dict[str, Any]], unchanged: dict[str, dict[str, Any]], peers: Peers) -> Table:
+    def share(figures: dict[str, Any]) -> str:
+        low, high = figures["interval_95"]
+        return f"{figures['percent']} ({figures['count']} of {figures['n']}; 95 %: {low} to {high})"
+
+    def offset(figures: dict[str, Any]) -> str:
+        return f"{figures['median_seconds']} / {figures['near_percent']} % of {figures['n']}"
+
+    def ours(judged: dict[str, dict[str, Any]]) -> dict[str, str]:
+        return {
+            "unknown": share(judged["unknown_answered"]),
+            "known": share(judged["known_answered_wrongly"]),
+            "offset": offset(judged["offset_error"]),
+        }
+
+    whole, steady = ours(all_of_them), ours(unchanged)
+    rows = []
+    for label, theirs in peers.other.items():
+        word = label.split()[0].rstrip(",")
+        rows.append((label, whole.get(word, "-"), steady.get(word, "-"), *theirs))
+    return Table("Answers", ("", "here", "here, speed, tempo and pitch unchanged", *peers.names), rows)
 
 
 def _targets(
     found: Recall,
     below: Sequence[tuple[str, float, list[str]]],
-    wrong: dict[str, dict[str, Any]],
-    offsets: dict[str, float],
+    all_of_them: dict[str, dict[str, Any]],
+    unchanged: dict[str, dict[str, Any]],
 ) -> list[Target]:
     counted = [cell for cell in below if not cell[0].startswith(CHANGED)]
     easy = [cell["percent"] for name in EASY if (cell := found.get(name, {}).get(EASY_SECONDS))]
     return [
         Target("cells below a peer, unchanged speed, tempo and pitch", len(counted), 0),
         Target(f"lowest recall of {', '.join(EASY)} at 5 s, %", min(easy, default=float("nan")), 98, at_least=True),
-        Target("unknown recordings answered, %", wrong["unknown_answered"]["percent"], 0.5),
-        Target("offsets within 0.1 s, %", offsets["near_percent"], 95, at_least=True),
+        *(
+            target
+            for which, judged in (("all", all_of_them), ("unchanged", unchanged))
+            for target in (
+                Target(f"unknown recordings answered, {which}, %", judged["unknown_answered"]["percent"], 0.5),
+                Target(f"offsets within 0.1 s, {which}, %", judged["offset_error"]["near_percent"], 95, at_least=True),
+            )
+        ),
     ]
-
-
-def _score(answers: Sequence[Answer]) -> str:
-    """What score.py says of the answers; what it reads stays in benchmarks/out/accuracy."""
-    folder = OUT / "accuracy"
-    folder.mkdir(parents=True, exist_ok=True)
-    clips = [answer.clip for answer in answers]
-    queries = [(c.path.name, c.file, c.role, c.condition, f"{c.length:g}", c.start) for c in clips]
-    _write_csv(folder / "queries.csv", "query,file,role,condition,length_s,start_s", queries)
-    predictions = folder / "tunescout.csv"
-    _write_csv(predictions, "query,file,offset_s,score,ms", [_prediction(answer) for answer in answers])
-    command = [sys.executable, str(eval_file("score.py")), str(folder), str(predictions)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def _prediction(answer: Answer) -> tuple[object, ...]:
-    match = answer.match
-    found = (match.song.name, round(match.offset_seconds, 3), round(match.confidence, 5)) if match else ("", "", "")
-    return (answer.clip.path.name, *found, round(1000 * answer.seconds, 1))
-
-
-def _write_csv(path: Path, header: str, rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header.split(","), *rows])
 
 
 if __name__ == "__main__":
