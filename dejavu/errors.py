@@ -20,6 +20,7 @@ TuneScoutError
 ├── Overloaded                   carries how long to wait
 └── StoreError
     ├── StoreUnavailable         one database cannot be reached or does not answer
+    │   └── NotSetUp             it can, and nothing was ever kept in it
     ├── InstancesUnavailable     none of the databases that were needed can be asked
     └── FormatMismatch           a catalogue made with other fingerprint settings
 
@@ -121,6 +122,13 @@ class StoreError(TuneScoutError):
 
 class StoreUnavailable(StoreError):
     """One database cannot be reached, or does not answer in time."""
+
+
+class NotSetUp(StoreUnavailable):
+    """A database is there, or a place for it, without the tables that the service creates."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing has been set up here yet; the service does so when it starts.")
 
 
 class InstancesUnavailable(StoreError):

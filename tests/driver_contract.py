@@ -7,29 +7,25 @@ time, which is empty and not set up when a test begins.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier, Event
 
 import numpy as np
 import pytest
-from driver_data import NAMES, NOT_SHA1S, as_set, expected, fingerprints, from_pairs, sha1
+from driver_data import EVERYTHING, NAMES, NOT_SHA1S, as_set, expected, fingerprints, from_pairs, sha1
+from driver_processes import Opener, join, kill, processes, torn_songs, write_for_ever
+from driver_upkeep import UpkeepContract
 
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch
 from dejavu.model import Counts, Fingerprints, Song
 from dejavu.store.driver import Driver
 
-Opener = Callable[[], Driver]
 
-processes = multiprocessing.get_context("spawn")
-
-
-class DriverContract:
+class DriverContract(UpkeepContract):
     """Inherit from this and provide `opener`."""
 
     @pytest.fixture
@@ -70,8 +66,7 @@ class DriverContract:
         assert list(stored) == [0xAAAAAAAA, 0xBBBBBBBB, 0x03030303]
         driver.delete(0xAAAAAAAA)
         del stored[0xAAAAAAAA]
-        everything = np.arange(1000, dtype=np.uint32)
-        assert as_set(driver.postings(everything)) == expected(stored, everything)
+        assert as_set(driver.postings(EVERYTHING)) == expected(stored, EVERYTHING)
 
     @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
     def test_a_name_is_kept_to_the_letter(self, driver: Driver, name: str) -> None:
@@ -114,24 +109,22 @@ class DriverContract:
     def test_deleting_takes_a_song_out_and_leaves_the_others(self, driver: Driver) -> None:
         stored = {driver.insert(f"song {n}", sha1(n), fingerprints(n)).song_id: fingerprints(n) for n in range(4)}
         gone, *_ = stored
-        everything = np.arange(1000, dtype=np.uint32)
-        driver.postings(everything)
+        driver.postings(EVERYTHING)
         driver.delete(gone)
         driver.delete(gone)
         del stored[gone]
         assert driver.find_song(sha1(0)) is None
         assert driver.songs([gone]) == []
-        assert as_set(driver.postings(everything)) == expected(stored, everything)
+        assert as_set(driver.postings(EVERYTHING)) == expected(stored, EVERYTHING)
         assert driver.counts() == Counts(3, sum(len(prints) for prints in stored.values()))
 
     def test_a_deleted_song_can_come_back_otherwise(self, driver: Driver) -> None:
         song_id = driver.insert("before", sha1(1), fingerprints(1)).song_id
         driver.delete(song_id)
-        assert as_set(driver.postings(np.arange(1000, dtype=np.uint32))) == set()
+        assert as_set(driver.postings(EVERYTHING)) == set()
         song = driver.insert("after", sha1(1), fingerprints(2))
         assert song == Song(song_id, "after", sha1(1), len(fingerprints(2)))
-        everything = np.arange(1000, dtype=np.uint32)
-        assert as_set(driver.postings(everything)) == expected({song_id: fingerprints(2)}, everything)
+        assert as_set(driver.postings(EVERYTHING)) == expected({song_id: fingerprints(2)}, EVERYTHING)
 
     def test_the_last_song_can_be_deleted_and_the_next_one_stored(self, driver: Driver) -> None:
         driver.insert("first", sha1(1), fingerprints(1))
@@ -148,8 +141,7 @@ class DriverContract:
             driver.insert("second", sha1(1), fingerprints(2))
         assert raised.value.song == song
         assert driver.counts() == Counts(1, len(fingerprints(1)))
-        everything = np.arange(1000, dtype=np.uint32)
-        assert as_set(driver.postings(everything)) == expected({song.song_id: fingerprints(1)}, everything)
+        assert as_set(driver.postings(EVERYTHING)) == expected({song.song_id: fingerprints(1)}, EVERYTHING)
 
     def test_a_song_that_cannot_be_stored_leaves_nothing(self, driver: Driver) -> None:
         broken = Fingerprints(np.arange(3, dtype=np.uint32), np.arange(2, dtype=np.uint32))
@@ -174,7 +166,7 @@ class DriverContract:
         for racer in racers:
             racer.start()
         assert sorted(outcomes.get() for _ in racers) == ["AlreadyFingerprinted", "Song"]
-        _join(racers)
+        join(racers)
 
     def test_readers_in_other_processes_see_whole_songs_only(self, driver: Driver, opener: Opener) -> None:
         written = processes.Event()
@@ -190,25 +182,22 @@ class DriverContract:
                 driver.delete(int(sha1(seed)[:8], 16))
         written.set()
         assert [result.recv() for result, _ in ends] == [[], []]
-        _join(readers)
+        join(readers)
 
-    def test_killing_a_writer_leaves_only_whole_songs_and_all_acknowledged_ones(
+    def testkilling_a_writer_leaves_only_whole_songs_and_all_acknowledged_ones(
         self, driver: Driver, opener: Opener
     ) -> None:
         acknowledgements, end = processes.Pipe(duplex=False)
-        writer = processes.Process(target=_write_for_ever, args=(opener, end))
+        writer = processes.Process(target=write_for_ever, args=(opener, end))
         writer.start()
         acknowledged = [acknowledgements.recv() for _ in range(3)]
-        assert writer.pid is not None
-        os.kill(writer.pid, signal.SIGKILL)  # the fourth song takes long enough to be on its way
-        writer.join()
-        assert writer.exitcode == -signal.SIGKILL
+        kill(writer)  # the fourth song takes long enough to be on its way
         stored = {seed: song for seed in range(10) if (song := driver.find_song(sha1(seed)))}
         assert set(acknowledged) <= stored.keys()
-        assert _torn_songs(driver) == []
+        assert torn_songs(driver) == []
         assert driver.counts() == Counts(len(stored), sum(song.total_hashes for song in stored.values()))
         driver.insert("the next", sha1(99), fingerprints(99))
-        assert _torn_songs(driver) == []
+        assert torn_songs(driver) == []
 
     # --- Format ------------------------------------------------------------------------------------------------------
 
@@ -253,36 +242,9 @@ def _race(opener: Opener, together: Barrier, outcomes: multiprocessing.SimpleQue
 
 def _read_until(opener: Opener, written: Event, result: Connection) -> None:
     driver = opener()
-    torn = _torn_songs(driver)
+    torn = torn_songs(driver)
     result.send("reading")
     while not written.is_set():
-        torn += _torn_songs(driver)
+        torn += torn_songs(driver)
     result.send(torn)
     driver.close()
-
-
-def _write_for_ever(opener: Opener, acknowledgements: Connection) -> None:
-    driver = opener()
-    for seed in range(10):
-        driver.insert(f"song {seed}", sha1(seed), fingerprints(seed, size=200_000))
-        acknowledgements.send(seed)
-    acknowledgements.recv()
-
-
-def _torn_songs(driver: Driver) -> list[str]:
-    """The songs some but not all of whose postings are seen."""
-    postings = driver.postings(np.arange(1000, dtype=np.uint32))
-    song_ids, seen = np.unique(postings.song_ids, return_counts=True)
-    totals = {song.song_id: song.total_hashes for song in driver.songs(song_ids.tolist())}
-    # A song that has no total was deleted since.
-    return [
-        f"{song_id:08x}: {count}"
-        for song_id, count in zip(song_ids.tolist(), seen.tolist(), strict=True)
-        if totals.get(song_id, count) != count
-    ]
-
-
-def _join(started: list[multiprocessing.context.SpawnProcess]) -> None:
-    for process in started:
-        process.join(30)
-        assert process.exitcode == 0

@@ -29,12 +29,15 @@ NOT_SHA1S = (
     "🎵" * 40,
 )
 
+EVERYTHING = np.arange(1000, dtype=np.uint32)
+"""Every hash that `fingerprints` makes unless told otherwise."""
+
 
 def sha1(seed: int) -> str:
     return hashlib.sha1(b"%d" % seed).hexdigest()
 
 
-def fingerprints(seed: int, size: int = 400, hash_values: int = 1000) -> Fingerprints:
+def fingerprints(seed: int, size: int = 400, hash_values: int = EVERYTHING.size) -> Fingerprints:
     """About `size` landmarks; the hashes are below `hash_values`, so that songs share them and repeat their own."""
     rng = np.random.default_rng(seed)
     return from_pairs(rng.integers(0, hash_values, size), rng.integers(0, 4_000_000, size))

@@ -49,7 +49,7 @@ class Driver(Protocol):
     def check(self) -> str:
         """See whether the catalogue could be used, changing nothing; the server's name and version: `MariaDB 10.11.19`.
 
-        Raises `FormatMismatch` like `setup`, and `StoreUnavailable` also where nothing was set up yet.
+        Raises `FormatMismatch` like `setup`, and `NotSetUp` where nobody has set it up yet.
         """
 
     def list_songs(self, after: int, limit: int) -> list[Song]:

@@ -30,7 +30,7 @@ class ResultsStore(Protocol):
     def check(self) -> str:
         """See whether the database could be used, changing nothing; the server's name and version.
 
-        Raises `FormatMismatch` like `setup`, and `StoreUnavailable` also where nothing was set up yet.
+        Raises `FormatMismatch` like `setup`, and `NotSetUp` where nobody has set it up yet.
         """
 
     def close(self) -> None:

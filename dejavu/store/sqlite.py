@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,12 @@ _FIND_SONG = "SELECT song_id, name, sha1, total_hashes FROM song WHERE sha1 = ?"
 
 _SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
 
+_LIST_SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id > ? ORDER BY song_id LIMIT ?"
+
+_KEYS = "SELECT key, song_id FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
+
+_GENERATION = "SELECT id, entries FROM postings WHERE id BETWEEN ? AND ?"
+
 # `||` makes text of its operands, byte for byte; the CAST makes it a BLOB again.
 _APPEND = """
     INSERT INTO postings (id, entries) VALUES (?, ?)
@@ -55,7 +61,7 @@ _LOOK_UP = f"""
 """  # noqa: S608 - the numbers are constants of this program
 
 _ROWS_PER_STEP = 4096
-"""Rows of postings held in memory at a time while a song is deleted: a few megabytes."""
+"""Rows of postings held in memory at a time while songs are deleted or taken out: a few megabytes."""
 
 
 class SqliteDriver:
@@ -67,18 +73,12 @@ class SqliteDriver:
 
     def setup(self) -> None:
         """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
-        ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
         self._song_ids = _SongIds()  # it may be another file than before
         with self._file.created(_SCHEMA) as connection:
-            stored = connection.execute("SELECT version, digest FROM format").fetchone()
-            if stored is None:
+            if connection.execute("SELECT 1 FROM format").fetchone() is None:
+                ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
                 connection.execute("INSERT INTO format (version, digest) VALUES (?, ?)", ours)
-            elif stored != ours:
-                raise FormatMismatch(
-                    f"This catalogue was made with fingerprint format {stored[0]} ({stored[1]}) and this version of "
-                    f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
-                    "into an empty database."
-                )
+            _check_format(connection)
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
@@ -133,6 +133,40 @@ class SqliteDriver:
         """Let go of every connection."""
         self._file.close()
 
+    # --- Looking after a catalogue ------------------------------------------------------------------------------------
+
+    def check(self) -> str:
+        """The version of SQLite, once it is seen that the catalogue can be used."""
+        version = self._file.check()
+        with self._file.reading() as connection:
+            _check_format(connection)
+        return version
+
+    def list_songs(self, after: int, limit: int) -> list[Song]:
+        """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
+        with self._file.reading() as connection:
+            return [Song(*row) for row in connection.execute(_LIST_SONGS, (after, limit))]
+
+    def rename(self, song_id: int, name: str) -> None:
+        """Give a song another name; an unknown id is no error."""
+        with self._file.writing() as connection:
+            connection.execute("UPDATE song SET name = ? WHERE song_id = ?", (name, song_id))
+
+    def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
+        """Whole songs, each under its id, reading the postings of their generations once."""
+        whole = {}
+        with self._file.snapshot() as connection:
+            songs = dict(connection.execute(_KEYS, (json.dumps(list(song_ids)),)).fetchall())
+            for keys in sqlite_postings.by_generation(songs):
+                rows = connection.execute(_GENERATION, sqlite_postings.generation_rows(keys[0]))
+                found = sqlite_postings.unpack_songs(_batches(rows), keys)
+                whole.update({songs[key]: fingerprints for key, fingerprints in found.items()})
+        return whole
+
+    def sweep(self) -> int:
+        """Nothing: a song comes and goes with its fingerprints, in one transaction, so none are ever left over."""
+        return 0
+
 
 class _SongIds:
     """Which song id goes with which key, remembered: keys are only added and never get another id."""
@@ -164,6 +198,17 @@ class _SongIds:
         return extended
 
 
+def _check_format(connection: sqlite3.Connection) -> None:
+    ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
+    stored = connection.execute("SELECT version, digest FROM format").fetchone()
+    if stored != ours:
+        raise FormatMismatch(
+            f"This catalogue was made with fingerprint format {stored[0]} ({stored[1]}) and this version of "
+            f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
+            "into an empty database."
+        )
+
+
 def _find_song(connection: sqlite3.Connection, sha1: str) -> Song | None:
     row = connection.execute(_FIND_SONG, (sha1,)).fetchone()
     return None if row is None else Song(*row)
@@ -174,6 +219,11 @@ def _free_song_id(connection: sqlite3.Connection, sha1: str) -> int:
         if connection.execute("SELECT 1 FROM song WHERE song_id = ?", (song_id,)).fetchone() is None:
             return song_id
     raise StoreError("Other songs have every id this file could get; add it to another instance.")
+
+
+def _batches(cursor: sqlite3.Cursor) -> Iterator[list[sqlite_postings.Row]]:
+    while rows := cursor.fetchmany(_ROWS_PER_STEP):
+        yield rows
 
 
 def _delete_postings(connection: sqlite3.Connection, key: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dejavu.errors import FormatMismatch, StoreUnavailable
+from dejavu.errors import FormatMismatch, NotSetUp, StoreUnavailable
 
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long to wait for another process's write. Readers never wait."""
@@ -69,10 +69,12 @@ class SqliteFile:
             yield connection
 
     def check(self) -> str:
-        """The version of SQLite, once it is seen that the file was set up; raises like `created` where it was not."""
+        """The version of SQLite, once it is seen that the file can be used; raises `NotSetUp`, and like `created`."""
+        if not self._path.exists():
+            raise NotSetUp
         with self.reading() as connection:
             if self._is_new(connection):
-                raise StoreUnavailable(NOT_SET_UP)
+                raise NotSetUp
         return f"SQLite {sqlite3.sqlite_version}"
 
     @contextmanager
@@ -86,6 +88,14 @@ class SqliteFile:
                 connection.close()
                 raise
             self._give_back(connection, inode)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from; all statements see what was committed when the first of them began."""
+        with self.reading() as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -13,7 +13,7 @@ small one, and a deleted song is taken out by reading its generation, without an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,31 @@ def unpack(rows: Sequence[Row], hashes: UInt32s) -> tuple[UInt32s, NDArray[np.in
     return found, keys, entries["offset"][wanted].astype(np.uint32)
 
 
+def by_generation(keys: Iterable[int]) -> list[list[int]]:
+    """The song keys of each generation that has any of these."""
+    return [list(group) for _, group in itertools.groupby(sorted(keys), lambda key: key >> KEY_BITS)]
+
+
+def unpack_songs(batches: Iterable[Sequence[Row]], keys: Sequence[int]) -> dict[int, Fingerprints]:
+    """Whole songs of one generation, each under its key.
+
+    batches : all rows of the generation, so many at a time.
+    keys : song keys of the generation; one without any posting among the rows gets empty fingerprints.
+    """
+    wanted = np.zeros(SONGS_PER_GENERATION, np.bool_)
+    wanted[np.array(keys) % SONGS_PER_GENERATION] = True
+    parts = [_entries_of_songs(rows, wanted) for rows in itertools.chain([[]], batches)]
+    slots, hashes, offsets = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((offsets, hashes, slots))
+    slots, hashes, offsets = slots[order], hashes[order], offsets[order]
+    songs = {}
+    for key in keys:
+        first, end = np.searchsorted(slots, [key % SONGS_PER_GENERATION, key % SONGS_PER_GENERATION + 1])
+        # Copies, so that one song kept does not keep the others.
+        songs[key] = Fingerprints(hashes[first:end].copy(), offsets[first:end].copy())
+    return songs
+
+
 def without_song(rows: Sequence[Row], key: int) -> Iterator[Row]:
     """Those of a generation's `rows` that hold postings of the song with this key, with these taken out."""
     _, sizes, entries = _columns(rows)
@@ -88,6 +113,15 @@ def without_song(rows: Sequence[Row], key: int) -> Iterator[Row]:
     for index in np.flatnonzero(np.add.reduceat(~others, starts, dtype=np.int64)).tolist():
         part = slice(starts[index], starts[index] + sizes[index])
         yield rows[index][0], entries[part][others[part]].tobytes()
+
+
+def _entries_of_songs(rows: Sequence[Row], wanted: NDArray[np.bool_]) -> tuple[UInt32s, UInt32s, UInt32s]:
+    """Key within the generation, hash and offset of the entries of `wanted` songs (one flag for each such key)."""
+    row_ids, sizes, entries = _columns(rows)
+    slots = entries["tag"] >> HASH_BITS
+    chosen = np.flatnonzero(wanted[slots])
+    hashes = (np.repeat(row_ids, sizes)[chosen] & _BUCKET_MASK) << HASH_BITS | entries["tag"][chosen] & _HASH_MASK
+    return slots[chosen].astype(np.uint32), hashes.astype(np.uint32), entries["offset"][chosen].astype(np.uint32)
 
 
 def _columns(rows: Sequence[Row]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void]]:

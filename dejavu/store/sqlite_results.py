@@ -41,6 +41,10 @@ class SqliteResults:
             ).fetchone()
         return None if row is None else row[0]
 
+    def check(self) -> str:
+        """The version of SQLite, once it is seen that the file can be used."""
+        return self._file.check()
+
     def close(self) -> None:
         """Let go of every connection."""
         self._file.close()
