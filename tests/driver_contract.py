@@ -89,6 +89,36 @@ class DriverContract(UpkeepContract):
         assert as_set(driver.postings(hashes)) == expected({top: prints}, hashes)
         assert driver.songs([top]) == [song]
 
+    # --- Revisions ---------------------------------------------------------------------------------------------------
+
+    def test_every_song_that_comes_or_goes_makes_a_revision_of_its_own(self, driver: Driver) -> None:
+        revisions = [driver.revision()]
+        song = driver.insert("before", sha1(1), fingerprints(1))
+        revisions.append(driver.revision())
+        driver.insert("another", sha1(2), fingerprints(2))
+        revisions.append(driver.revision())
+        driver.delete(song.song_id)
+        revisions.append(driver.revision())
+        driver.insert("after", sha1(1), fingerprints(3))
+        revisions.append(driver.revision())
+        driver.delete(song.song_id)
+        driver.insert("the same again", sha1(1), fingerprints(3))
+        revisions.append(driver.revision())
+        assert len(set(revisions)) == len(revisions)
+
+    def test_a_revision_is_the_same_for_everybody_and_stays(self, driver: Driver, opener: Opener) -> None:
+        driver.insert("a song", sha1(1), fingerprints(1))
+        revision = driver.revision()
+        elsewhere = opener()
+        elsewhere.setup()
+        elsewhere.find_song(sha1(1))
+        with pytest.raises(AlreadyFingerprinted):
+            elsewhere.insert("again", sha1(1), fingerprints(1))
+        assert elsewhere.revision() == driver.revision() == revision
+        elsewhere.insert("another", sha1(2), fingerprints(2))
+        assert driver.revision() == elsewhere.revision() != revision
+        elsewhere.close()
+
     # --- Many songs --------------------------------------------------------------------------------------------------
 
     def test_songs_share_hashes_without_mixing(self, driver: Driver) -> None:

@@ -38,6 +38,13 @@ class Driver(Protocol):
     def postings(self, hashes: UInt32s) -> Postings:
         """Every posting of these hashes (uint32[n], distinct)."""
 
+    def revision(self) -> str:
+        """A token of what `postings` answers from, for caches; asked with every look-up, so it has to be quick.
+
+        It becomes another one in the very instant in which a song becomes visible or is gone, whoever did it, and never
+        one that it was while there were other songs. While no song comes or goes, it stays.
+        """
+
     def counts(self) -> Counts:
         """How many songs and fingerprints there are."""
 

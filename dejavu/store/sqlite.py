@@ -37,6 +37,12 @@ _FIND_SONG = "SELECT song_id, name, sha1, total_hashes FROM song WHERE sha1 = ?"
 
 _SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
 
+# A key never gets another song and the sum of ids tells a file from its backup that went other ways: other songs with
+# equal sums would have to meet by chance.
+_REVISION = """
+    SELECT count(*), ifnull(sum(key), 0), ifnull(sum(song_id), 0), ifnull(sum(total_hashes), 0) FROM song
+"""
+
 _LIST_SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id > ? ORDER BY song_id LIMIT ?"
 
 _KEYS = "SELECT key, song_id FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
@@ -123,6 +129,11 @@ class SqliteDriver:
             song_ids = self._song_ids.of(keys, connection)
         present = song_ids >= 0  # a song deleted since the look-up has no id any more
         return Postings(found[present], song_ids[present].astype(np.uint32), offsets[present])
+
+    def revision(self) -> str:
+        """A token of what `postings` answers from: another one as soon as a song is visible or gone."""
+        with self._file.reading() as connection:
+            return "-".join(map(str, connection.execute(_REVISION).fetchone()))
 
     def counts(self) -> Counts:
         """How many songs and fingerprints there are."""
