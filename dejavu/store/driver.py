@@ -73,7 +73,7 @@ class Driver(Protocol):
         """
 
     def sweep(self) -> int:
-        """Remove the fingerprints that belong to no song, which may take minutes; how many these were.
+        """Remove the fingerprints of songs that are not there, which may take minutes; of how many songs they were.
 
         A song that somebody is inserting meanwhile loses nothing.
         """
