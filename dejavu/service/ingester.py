@@ -6,23 +6,16 @@ import hashlib
 import logging
 import re
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from dejavu.config.settings import SONG_NAME_MAX_CHARACTERS
-from dejavu.errors import (
-    AlreadyFingerprinted,
-    InstancesUnavailable,
-    InvalidField,
-    StoreUnavailable,
-    UnknownSong,
-)
+from dejavu.errors import AlreadyFingerprinted, InstancesUnavailable, StoreUnavailable, UnknownSong
 from dejavu.model import Fingerprints, Song
 from dejavu.service.fan_out import Answers, ask_all
 from dejavu.service.instance import Instance
+from dejavu.service.song_names import check_song_name
 from dejavu.service.workers import WorkerPool
 from dejavu.store.placement import by_preference
 
@@ -31,9 +24,6 @@ _log = logging.getLogger(__name__)
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 _HASHED_AT_ONCE_BYTES = 1 << 20
-
-_UNPRINTABLE = {"Cc": "control characters", "Cs": "broken Unicode", "Zl": "line breaks", "Zp": "line breaks"}
-"""Categories of characters that tear a log line, a terminal or a column apart."""
 
 
 class Ingester:
@@ -53,7 +43,7 @@ class Ingester:
         An instance that is down may hold the file already. The song is added all the same, since a database that never
         comes back must not close the catalogue; the copy is merged by its SHA-1 whenever it is found.
         """
-        _check_name(song_name)
+        check_song_name(song_name)
         sha1 = _sha1_of(file)
         # One at a time: who waits here finds the song afterwards, instead of decoding it again for nothing.
         with self._turns.taken(sha1):
@@ -125,16 +115,6 @@ def _sha1_of(file: BinaryIO) -> str:
     while block := file.read(_HASHED_AT_ONCE_BYTES):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _check_name(name: str) -> None:
-    if not name.strip():
-        raise InvalidField("song_name: a song needs a name; send one, or a file that has one.")
-    if len(name) > SONG_NAME_MAX_CHARACTERS:
-        raise InvalidField(f"song_name: expected at most {SONG_NAME_MAX_CHARACTERS} characters, got {len(name)}.")
-    for character in name:
-        if (kind := unicodedata.category(character)) in _UNPRINTABLE:
-            raise InvalidField(f"song_name: a name cannot hold {_UNPRINTABLE[kind]}; send another one.")
 
 
 def _first(answers: Answers[Song | None]) -> Song | None:
