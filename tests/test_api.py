@@ -231,6 +231,10 @@ class TestRestricted:
         response = restricted.get(f"/api/songs/{'0' * 40}", headers=headers)
         assert_error(response, status, {404: "unknown_song", 401: "not_authorized"}[status])
 
+    def test_the_log_names_the_client_that_a_trusted_proxy_names(self, restricted: Server) -> None:
+        response = restricted.get("/api/fetch/unknown", headers={"X-Forwarded-For": "203.0.113.77"})
+        restricted.wait_for(rf"id={response.headers['X-Request-ID']} client=203\.0\.113\.77 ")
+
     def test_limits_each_client_on_its_own(self, restricted: Server) -> None:
         def ask(client: str) -> requests.Response:
             return restricted.request("POST", "/api/recognize", headers={"X-Forwarded-For": client})

@@ -36,7 +36,7 @@ def create_app(service: Service, deployment: Deployment) -> Flask:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
-    register_request_log(app)
+    register_request_log(app, deployment.server.trusted_proxies)
     limiter = create_limiter(app, deployment)
     register_error_handlers(app, limiter)
     app.register_blueprint(_routes(service, deployment, limiter))

@@ -6,29 +6,22 @@ import math
 import time
 from urllib.parse import quote
 
-from flask import Flask, request
+from flask import Flask, g
 from flask_limiter import Limiter
 
 from dejavu.config.deployment import Deployment, RedisConfig
-from dejavu.web.access import client_address, rate_limit_key
+from dejavu.web.access import rate_limit_key
 
 _REDIS_TIMEOUT_SECONDS = 1
 """Counting is never worth a wait: past this the limits are kept in memory until Redis is back."""
 
 
 def create_limiter(app: Flask, deployment: Deployment) -> Limiter:
-    """The limiter of `app`, which counts per client address."""
-
-    def key() -> str:
-        address = client_address(
-            request.remote_addr, request.headers.get("X-Forwarded-For", ""), deployment.server.trusted_proxies
-        )
-        return rate_limit_key(address)
-
+    """The limiter of `app`, which counts per client address as `request_log` has found it."""
     if deployment.redis is None:
-        return Limiter(key, app=app, storage_uri="memory://")
+        return Limiter(_key, app=app, storage_uri="memory://")
     return Limiter(
-        key,
+        _key,
         app=app,
         storage_uri=_redis_uri(deployment.redis, deployment.rate_limit.redis_db_index),
         storage_options={
@@ -38,6 +31,10 @@ def create_limiter(app: Flask, deployment: Deployment) -> Limiter:
         },
         in_memory_fallback_enabled=True,
     )
+
+
+def _key() -> str:
+    return rate_limit_key(g.client)
 
 
 def seconds_until_reset(limiter: Limiter) -> int:

@@ -6,11 +6,14 @@ import logging
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 
 import flask
 from flask import Flask, Response, g, request
 
+from dejavu.config.deployment import Network
 from dejavu.model import Timings
+from dejavu.web.access import client_address
 
 _log = logging.getLogger(__name__)
 
@@ -23,9 +26,19 @@ _HEADERS = {
 """Answers belong to who asked: no cache keeps them, no page embeds them, no browser guesses what they are."""
 
 
-def register_request_log(app: Flask) -> None:
-    """Give every request an id of our own making, its answer the common headers, and the log one line about it."""
-    app.before_request(_begin)
+def register_request_log(app: Flask, trusted_proxies: Sequence[Network]) -> None:
+    """Give every request an id of our own making, its answer the common headers, and the log one line about it.
+
+    `g.client` is from then on the address of whoever asks, as far as `trusted_proxies` can be believed.
+    """
+
+    def begin() -> None:
+        g.request_id = secrets.token_hex(8)
+        g.began = time.perf_counter()
+        forwarded_for = request.headers.get("X-Forwarded-For", "")
+        g.client = client_address(request.remote_addr, forwarded_for, trusted_proxies)
+
+    app.before_request(begin)
     app.after_request(_finish)
 
 
@@ -39,11 +52,6 @@ def log_failure() -> None:
     _log.error("request failed id=%s route=%s", g.get("request_id", "-"), _route(), exc_info=sys.exc_info())
 
 
-def _begin() -> None:
-    g.request_id = secrets.token_hex(8)
-    g.began = time.perf_counter()
-
-
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     response.headers.extend((name, value) for name, value in _HEADERS.items() if name not in response.headers)
@@ -51,7 +59,7 @@ def _finish(response: Response) -> Response:
     _log.info(
         "request id=%s client=%s method=%s route=%s status=%d ms=%.1f%s",
         g.request_id,
-        request.remote_addr,
+        g.client or "-",
         request.method,
         _route(),
         response.status_code,
