@@ -2,7 +2,7 @@
 
 The yardstick is what the machine could do if nothing but a request's own work cost time: cores over the CPU seconds of
 one request. Those are measured before and after, with a single client on an otherwise idle server, and during the load
-as well. The clients run on the same cores as the server; what they use is printed.
+as well. The clients run on the same cores as the server; what they and all others use is printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks.catalogue import Server, served
 from benchmarks.client import CLIP_SECONDS, Client, Request, make_requests
 from benchmarks.material import recordings
-from benchmarks.processes import cpu_seconds
+from benchmarks.processes import cpu_seconds, machine_cpu_seconds
 from benchmarks.report import CORES, Table, Target, make_parser, publish, quantiles
 
 ALONE = "one client"
@@ -36,6 +36,7 @@ class Phase:
     seconds: float = 0.0
     server_cpu_seconds: float = 0.0
     clients_cpu_seconds: float = 0.0
+    machine_cpu_seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,6 +52,7 @@ class Phase:
         self.seconds += other.seconds
         self.server_cpu_seconds += other.server_cpu_seconds
         self.clients_cpu_seconds += other.clients_cpu_seconds
+        self.machine_cpu_seconds += other.machine_cpu_seconds
         self.outcomes += other.outcomes
         self.latencies += other.latencies
 
@@ -62,6 +64,7 @@ class Phase:
     def figures(self) -> dict[str, Any]:
         """Throughput, waiting times and costs."""
         requests = sum(self.outcomes.values())
+        others = self.machine_cpu_seconds - self.server_cpu_seconds - self.clients_cpu_seconds
         median, p95, p99 = (quantiles(self.latencies, [share], 4)[0] * 1000 for share in (0.5, 0.95, 0.99))
         return {
             "seconds": round(self.seconds, 1),
@@ -75,6 +78,7 @@ class Phase:
             "clients_cpu_seconds_per_request": round(self.clients_cpu_seconds / max(1, requests), 5),
             "cores_used_by_server": round(self.server_cpu_seconds / self.seconds, 2),
             "cores_used_by_clients": round(self.clients_cpu_seconds / self.seconds, 2),
+            "cores_used_by_others": round(others / self.seconds, 2),
         }
 
 
@@ -124,7 +128,8 @@ def _run(server: Server, requests: Sequence[Request], clients: int, seconds: flo
     """So many clients, each with a connection and its own place in the row of clips, until the time is over."""
     phase = Phase()
     pids = [server.process.pid, *server.descendants()]
-    server_cpu, own_cpu, began = cpu_seconds(pids), time.process_time(), time.monotonic()
+    machine_cpu, server_cpu, own_cpu = machine_cpu_seconds(), cpu_seconds(pids), time.process_time()
+    began = time.monotonic()
     threads = [
         threading.Thread(
             target=_ask_until,
@@ -140,6 +145,7 @@ def _run(server: Server, requests: Sequence[Request], clients: int, seconds: flo
     for thread in threads:
         thread.join()
     phase.seconds = time.monotonic() - began
+    phase.machine_cpu_seconds = machine_cpu_seconds() - machine_cpu
     phase.clients_cpu_seconds = time.process_time() - own_cpu
     phase.server_cpu_seconds = cpu_seconds({*pids, server.process.pid, *server.descendants()}) - server_cpu
     return phase

@@ -19,6 +19,14 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(_cpu_ticks(pid) for pid in pids) / _TICKS_PER_SECOND
 
 
+def machine_cpu_seconds() -> float:
+    """What everything on this machine has used so far."""
+    user, nice, system, _idle, _iowait, *interrupts = map(
+        int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8]
+    )
+    return (user + nice + system + sum(interrupts)) / _TICKS_PER_SECOND
+
+
 def peak_resident_bytes(pid: int) -> int:
     """The most memory a process has had so far; 0 where it is gone."""
     try:
