@@ -1,0 +1,260 @@
+"""Fingerprints in a MySQL or MariaDB database."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import MySQLdb
+from MySQLdb.constants import ER
+
+from dejavu.config import settings
+from dejavu.config.database import ServerDatabase
+from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError
+from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.store.mysql_postings import SongRows, to_postings, unpack_hashes
+from dejavu.store.mysql_schema import Schema
+from dejavu.store.mysql_server import Cursor, MysqlServer
+from dejavu.store.song_ids import possible_song_ids
+
+_TABLES = {
+    # One row. Its revision is written last in each transaction that adds or deletes a song, and never the same twice.
+    "catalogue": """
+        one TINYINT NOT NULL PRIMARY KEY,
+        version INT NOT NULL,
+        digest CHAR(12) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+        revision CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
+    """,
+    "song": """
+        song_id INT UNSIGNED NOT NULL PRIMARY KEY,
+        sha1 CHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL UNIQUE,
+        name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+        total_hashes INT UNSIGNED NOT NULL
+    """,
+    "posting": """
+        hash INT UNSIGNED NOT NULL,
+        song_id INT UNSIGNED NOT NULL,
+        offsets MEDIUMBLOB NOT NULL,
+        PRIMARY KEY (hash, song_id)
+    """,
+    # Which rows of `posting` are a song's. An index on their song_id would need ten times the bytes, and without
+    # either all of them would have to be read: seconds for some million songs' hashes, again for every song deleted.
+    # Rows in the order of their insertion fill their pages, in that of their songs they would need thrice as many.
+    "song_hashes": """
+        part BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        song_id INT UNSIGNED NOT NULL,
+        hashes BLOB NOT NULL,
+        KEY (song_id)
+    """,
+}
+
+_SCHEMA = Schema("TuneScout fingerprints, layout 1", _TABLES)
+
+_SONG = "SELECT song_id, name, sha1, total_hashes FROM song"
+
+_SHA1 = re.compile("[0-9a-f]{40}")
+
+_HASHES_PER_LOOK_UP = settings.QUERY_MAX_HASHES
+"""Hashes in one IN list. Beyond some ten thousand the server's planner gives up and reads the whole table."""
+
+_ATTEMPTS = 3
+"""Of several transactions that wait for the same song to be stored, InnoDB may break off one or two."""
+
+
+class MysqlDriver:
+    """One database of songs and their postings; `mysql_postings` says how these are laid out."""
+
+    def __init__(self, database: ServerDatabase) -> None:
+        self._server = MysqlServer(database)
+
+    def setup(self) -> None:
+        """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
+        _SCHEMA.create(self._server)
+        with self._server.statements() as cursor:
+            if not cursor.execute("SELECT 1 FROM catalogue"):
+                ours = (settings.FINGERPRINT_VERSION, settings.format_digest(), uuid.uuid4().hex)
+                # IGNORE: another process may have been faster.
+                cursor.execute(
+                    "INSERT IGNORE INTO catalogue (one, version, digest, revision) VALUES (1, %s, %s, %s)", ours
+                )
+            _check_format(cursor)
+
+    def find_song(self, sha1: str) -> Song | None:
+        """The song fingerprinted from the file with this SHA-1, or None."""
+        with self._server.statements() as cursor:
+            return _find_song(cursor, sha1)
+
+    def songs(self, song_ids: Sequence[int]) -> list[Song]:
+        """The songs with these ids; ids nothing is stored under are left out."""
+        if not song_ids:
+            return []
+        with self._server.statements() as cursor:
+            cursor.execute(f"{_SONG} WHERE song_id IN %s", (tuple(song_ids),))
+            return [Song(*row) for row in cursor.fetchall()]
+
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+        """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
+        rows = SongRows(fingerprints)
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._insert(name, sha1, len(fingerprints), rows)
+            except StoreError as exc:
+                if not _is_deadlock(exc):
+                    raise
+        return self._insert(name, sha1, len(fingerprints), rows)
+
+    def _insert(self, name: str, sha1: str, total_hashes: int, rows: SongRows) -> Song:
+        with self._server.transaction() as cursor:
+            # The song first: who stores or deletes the same one waits here, and never with postings in hand.
+            song = _insert_song(cursor, name, sha1, total_hashes)
+            for hashes in rows.packed_hashes():
+                cursor.execute("INSERT INTO song_hashes (song_id, hashes) VALUES (%s, %s)", (song.song_id, hashes))
+            for batch in rows.batches():
+                values = [value for hash_, offsets in batch for value in (hash_, song.song_id, offsets)]
+                cursor.execute(_insert_postings(len(batch)), values)
+            _revise(cursor)
+        return song
+
+    def delete(self, song_id: int) -> None:
+        """Forget a song and all its fingerprints; an unknown id is no error."""
+        with self._server.transaction() as cursor:
+            if cursor.execute("DELETE FROM song WHERE song_id = %s", (song_id,)):
+                for hashes in _song_hashes(cursor, song_id):
+                    cursor.execute("DELETE FROM posting WHERE hash IN %s AND song_id = %s", (hashes, song_id))
+                cursor.execute("DELETE FROM song_hashes WHERE song_id = %s", (song_id,))
+                _revise(cursor)
+
+    def postings(self, hashes: UInt32s) -> Postings:
+        """Every posting of these hashes (uint32[n], distinct)."""
+        rows: list[tuple[int, int, bytes]] = []
+        starts = range(0, hashes.size, _HASHES_PER_LOOK_UP)
+        with self._server.statements(consistent=len(starts) > 1) as cursor:
+            for start in starts:
+                asked = hashes[start : start + _HASHES_PER_LOOK_UP]
+                cursor.execute("SELECT hash, song_id, offsets FROM posting WHERE hash IN %s", (asked,))
+                rows += cursor.fetchall()
+        return to_postings(rows)
+
+    def revision(self) -> str:
+        """A token of what `postings` answers from: another one as soon as a song is visible or gone."""
+        with self._server.statements() as cursor:
+            cursor.execute("SELECT revision FROM catalogue")
+            (revision,) = cursor.fetchone()
+        return str(revision)
+
+    def counts(self) -> Counts:
+        """How many songs and fingerprints there are."""
+        with self._server.statements() as cursor:
+            cursor.execute("SELECT COUNT(*), COALESCE(SUM(total_hashes), 0) FROM song")
+            songs, fingerprints = cursor.fetchone()
+        return Counts(songs, int(fingerprints))
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._server.close()
+
+    # --- Looking after a catalogue ------------------------------------------------------------------------------------
+
+    def check(self) -> str:
+        """The name and version of the server, once it is seen that the catalogue can be used."""
+        version = _SCHEMA.check(self._server)
+        with self._server.statements() as cursor:
+            _check_format(cursor)
+        return version
+
+    def list_songs(self, after: int, limit: int) -> list[Song]:
+        """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
+        with self._server.statements() as cursor:
+            cursor.execute(f"{_SONG} WHERE song_id > %s ORDER BY song_id LIMIT %s", (after, limit))
+            return [Song(*row) for row in cursor.fetchall()]
+
+    def rename(self, song_id: int, name: str) -> None:
+        """Give a song another name; an unknown id is no error."""
+        with self._server.transaction() as cursor:
+            cursor.execute("UPDATE song SET name = %s WHERE song_id = %s", (name, song_id))
+
+    def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
+        """Whole songs, each under its id, by looking up their own hashes."""
+        with self._server.statements(consistent=True) as cursor:
+            whole = {song_id: _whole_song(cursor, song_id) for song_id in song_ids}
+        return {song_id: fingerprints for song_id, fingerprints in whole.items() if len(fingerprints)}
+
+    def sweep(self) -> int:
+        """Nothing: a song comes and goes with its fingerprints, in one transaction, so none are ever left over."""
+        return 0
+
+
+@cache
+def _insert_postings(rows: int) -> str:
+    values = ", ".join(["(%s, %s, %s)"] * rows)
+    return f"INSERT INTO posting (hash, song_id, offsets) VALUES {values}"  # noqa: S608 - only placeholders
+
+
+def _check_format(cursor: Cursor) -> None:
+    ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
+    cursor.execute("SELECT version, digest FROM catalogue")
+    stored = cursor.fetchone()
+    if stored is None:
+        raise NotSetUp
+    if stored != ours:
+        raise FormatMismatch(
+            f"This catalogue was made with fingerprint format {stored[0]} ({stored[1]}) and this version of "
+            f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
+            "into an empty database."
+        )
+
+
+def _find_song(cursor: Cursor, sha1: str) -> Song | None:
+    # MySQL would compare anything, and finds text equal that ends in more spaces.
+    if not _SHA1.fullmatch(sha1) or not cursor.execute(f"{_SONG} WHERE sha1 = %s", (sha1,)):
+        return None
+    return Song(*cursor.fetchone())
+
+
+def _insert_song(cursor: Cursor, name: str, sha1: str, total_hashes: int) -> Song:
+    """Add the song with the first id that is free; raises `AlreadyFingerprinted`."""
+    for song_id in possible_song_ids(sha1):
+        known = _find_song(cursor, sha1)
+        if known is not None:
+            raise AlreadyFingerprinted(known)
+        song = Song(song_id, name, sha1, total_hashes)
+        try:
+            cursor.execute(
+                "INSERT INTO song (song_id, name, sha1, total_hashes) VALUES (%s, %s, %s, %s)",
+                (song.song_id, song.name, song.sha1, song.total_hashes),
+            )
+        except MySQLdb.IntegrityError:
+            continue  # the id is another song's; or the file has been stored since, which is then found
+        return song
+    raise StoreError("Other songs have every id this file could get; add it to another instance.")
+
+
+def _revise(cursor: Cursor) -> None:
+    """Change the revision. Others who add or delete songs wait from here to the commit, so this comes last."""
+    cursor.execute("UPDATE catalogue SET revision = %s", (uuid.uuid4().hex,))
+
+
+def _song_hashes(cursor: Cursor, song_id: int) -> Iterator[UInt32s]:
+    """The distinct hashes of a song, a statement's worth at a time, ascending."""
+    cursor.execute("SELECT hashes FROM song_hashes WHERE song_id = %s ORDER BY part", (song_id,))
+    return (unpack_hashes(packed) for (packed,) in cursor.fetchall())
+
+
+def _whole_song(cursor: Cursor, song_id: int) -> Fingerprints:
+    """All fingerprints of a song; none where it is not there."""
+    rows: list[tuple[int, int, bytes]] = []
+    for hashes in _song_hashes(cursor, song_id):
+        cursor.execute(
+            "SELECT hash, song_id, offsets FROM posting WHERE hash IN %s AND song_id = %s ORDER BY hash",
+            (hashes, song_id),
+        )
+        rows += cursor.fetchall()
+    postings = to_postings(rows)
+    return Fingerprints(postings.hashes, postings.offsets)
+
+
+def _is_deadlock(exc: StoreError) -> bool:
+    cause = exc.__cause__
+    return isinstance(cause, MySQLdb.Error) and cause.args[:1] == (ER.LOCK_DEADLOCK,)
