@@ -57,6 +57,14 @@ class Postings:
     def __len__(self) -> int:
         return int(self.hashes.size)
 
+    def joined(self, others: Postings) -> Postings:
+        """These and the `others`."""
+        return Postings(
+            np.concatenate((self.hashes, others.hashes)),
+            np.concatenate((self.song_ids, others.song_ids)),
+            np.concatenate((self.offsets, others.offsets)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Song:

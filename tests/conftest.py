@@ -8,6 +8,7 @@ from pathlib import Path
 
 import media
 import pytest
+from redis_server import RedisServer
 from servers import PROJECT, Server
 
 
@@ -37,3 +38,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def tune() -> media.Samples:
     """Twenty seconds of a tune."""
     return media.music(20.0, seed=11)
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis server; each test empties it first and leaves it running."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running

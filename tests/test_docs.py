@@ -29,6 +29,7 @@ from dejavu.model import Fingerprints, Match, Recognition, Song, Timings
 from dejavu.service.instance import InstanceStatus
 from dejavu.service.service import Health, Service, open_instances
 from dejavu.service.workers import PoolStatus, WorkerPool
+from dejavu.store.cache import CacheStatus
 from dejavu.store.open import open_results
 from dejavu.store.results import ShardStatus
 from dejavu.web.api import create_app
@@ -111,9 +112,11 @@ def test_the_answer_for_a_known_file_is_shown_as_it_is(client: FlaskClient) -> N
 
 def test_every_field_of_the_health_route_is_there() -> None:
     now = datetime.now(UTC)
-    instance, shard = InstanceStatus("instances[0]", True, now, 1, None), ShardStatus("results[0]", True, now, None)
+    cache = CacheStatus(True, now, None, 1, 1, 0, 1.0)
+    instance, shard = InstanceStatus("instances[0]", True, now, 1, None, cache), ShardStatus("", True, now, None)
     body: dict[str, Any] = Health((instance,), (shard,), PoolStatus(1, 0, 0, 0)).to_wire()
-    inner = {key for part in (*body["instances"], *body["results"], body["workers"]) for key in part}
+    parts = (*body["instances"], body["instances"][0]["cache"], *body["results"], body["workers"])
+    inner = {key for part in parts for key in part}
     assert re.search(r'body\["redis"\] = \{"state":', source("dejavu/web/api.py"))
     assert table(HEALTH, "answer").keys() == body.keys() | inner | {"redis"}
 

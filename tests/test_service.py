@@ -61,7 +61,8 @@ def test_health_names_every_part_and_its_state(tmp_path):
         body = json.loads(json.dumps(service.health().to_wire()))
     assert body["status"] == "success"
     assert [instance["name"] for instance in body["instances"]] == ["instances[0]", "instances[1]"]
-    assert set(body["instances"][0]) == {"name", "state", "since", "reason", "songs"}
+    assert set(body["instances"][0]) == {"name", "state", "since", "reason", "songs", "cache"}
+    assert body["instances"][0]["cache"] is None
     assert body["results"] == [
         {"name": "results[0]", "state": "up", "since": body["results"][0]["since"], "reason": None}
     ]

@@ -23,7 +23,7 @@ from pathlib import Path
 import limits
 
 from dejavu.config import settings
-from dejavu.config.database import HIGHEST_PORT, Database, SqliteDatabase, read_database
+from dejavu.config.database import HIGHEST_PORT, Database, ServerDatabase, SqliteDatabase, read_database
 from dejavu.config.section import JsonObject, Section
 from dejavu.errors import ConfigError
 
@@ -81,7 +81,11 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class InstanceConfig:
-    """One fingerprint database. `name` is what clients may see of it: `instances[0]`."""
+    """One fingerprint database. `name` is what clients may see of it: `instances[0]`.
+
+    redis_db_index : where its posting lists are cached, if there is Redis; None: nowhere. SQLite is better off without,
+        since it answers as fast as Redis does.
+    """
 
     name: str
     database: Database
@@ -239,8 +243,8 @@ def _read_instances(
     for section in sections:
         database = read_database(section, folder, environment)
         index = section.optional_integer("redis_db_index", 0, _HIGHEST_REDIS_INDEX)
-        if index is None and cached:
-            section.problem("redis_db_index", "missing; with Redis every instance needs one of its own")
+        if index is None and cached and isinstance(database, ServerDatabase):
+            section.problem("redis_db_index", "missing; with Redis every database server needs one of its own")
         elif index is not None and indexes.setdefault(index, section.path) != section.path:
             section.problem("redis_db_index", f"{index} is the index of {indexes[index]} already")
         section.finish()

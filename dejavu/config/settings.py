@@ -213,6 +213,23 @@ STEADY_SECONDS = 60.0
 """A database that fails sooner than this after its return was not well: the pauses go on growing where they had
 stopped."""
 
+# --- Redis ----------------------------------------------------------------------------------------------------------
+
+REDIS_TIMEOUT_SECONDS = 0.1
+"""What connecting to Redis and each of its answers may take; 8000 entries are read in 5 ms. Past this, Redis is left
+alone until it is well, so that its going away costs a few requests this much and all others nothing."""
+
+CACHE_TTL_SECONDS = 24 * 3600
+"""How long an entry of the posting cache is kept at most: what nobody asks for makes room, also where Redis has no
+limit of its own."""
+
+CACHE_ENTRIES_AT_ONCE = 1000
+"""Entries written by one command, which keeps everybody else waiting for 1 ms."""
+
+CACHE_SETTLE_SECONDS = 2.0
+"""How long an instance's songs have to stay as they are before its postings are cached. Each change makes all entries
+worthless, and during a bulk upload they would be written faster than they can be read."""
+
 # --- Requests -------------------------------------------------------------------------------------------------------
 
 FORM_FIELDS_MAX_BYTES = 256 * 1024

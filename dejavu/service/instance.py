@@ -16,6 +16,8 @@ from dejavu.matching.align import align
 from dejavu.model import Candidate, Counts, Fingerprints, Postings, Query, Song
 from dejavu.service.lane import Lane, LaneFull, LaneTimeout, Pending
 from dejavu.store.availability import Availability
+from dejavu.store.cache import CachedDriver, CacheStatus
+from dejavu.store.cache_redis import RedisEntries
 from dejavu.store.driver import Driver
 
 Answer = TypeVar("Answer")
@@ -41,6 +43,7 @@ class InstanceStatus:
     """Whether an instance can be asked, since when, and why not; for operators.
 
     songs : how many it holds, as of the last count; None where it could not be asked yet.
+    cache : how the cache in front of it does; None where it has none.
     """
 
     name: str
@@ -48,6 +51,7 @@ class InstanceStatus:
     since: datetime
     songs: int | None
     reason: str | None
+    cache: CacheStatus | None
 
 
 class Instance:
@@ -57,10 +61,12 @@ class Instance:
     `answer` alone learns from failures. `name` is public; `identity` decides what is placed here.
     """
 
-    def __init__(self, name: str, identity: str, driver: Driver) -> None:
+    def __init__(self, name: str, identity: str, driver: Driver, entries: RedisEntries | None = None) -> None:
+        """With `entries`, posting lists are cached in them."""
         self.name = name
         self.identity = identity
-        self._driver = driver
+        self._cache = CachedDriver(driver, entries) if entries else None
+        self._driver: Driver = self._cache or driver
         self._availability = Availability(name, self._probe)
         self._questions = Lane(f"{name}-ask", settings.LANE_THREADS, settings.LANE_WAITING)
         self._inserts = Lane(f"{name}-insert", settings.WRITE_LANE_THREADS, settings.WRITE_LANE_WAITING)
@@ -81,7 +87,8 @@ class Instance:
         """How the database is, as far as known without asking it."""
         available = self._availability
         songs = self._counts.songs if self._counts else None
-        return InstanceStatus(self.name, available.up, available.since, songs, available.reason)
+        cache = self._cache.status() if self._cache else None
+        return InstanceStatus(self.name, available.up, available.since, songs, available.reason, cache)
 
     # --- Asking, from any thread -------------------------------------------------------------------------------------
 
@@ -162,7 +169,7 @@ class Instance:
         if earlier is None:
             return self._driver.postings(wanted)
         fresh = np.setdiff1d(wanted, query.hashes[: earlier.asked_hashes])
-        return _joined(earlier.postings, self._driver.postings(fresh)) if fresh.size else earlier.postings
+        return earlier.postings.joined(self._driver.postings(fresh)) if fresh.size else earlier.postings
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
@@ -206,11 +213,3 @@ class Instance:
         self._inserts.close()
         self._availability.close()
         self._driver.close()
-
-
-def _joined(first: Postings, second: Postings) -> Postings:
-    return Postings(
-        np.concatenate((first.hashes, second.hashes)),
-        np.concatenate((first.song_ids, second.song_ids)),
-        np.concatenate((first.offsets, second.offsets)),
-    )

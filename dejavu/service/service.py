@@ -15,7 +15,8 @@ from dejavu.service.ingester import Ingester
 from dejavu.service.instance import Instance, InstanceStatus
 from dejavu.service.recognizer import Recognizer
 from dejavu.service.workers import PoolStatus, WorkerPool
-from dejavu.store.open import open_driver, open_results
+from dejavu.store.cache import CacheStatus
+from dejavu.store.open import open_driver, open_entries, open_results
 from dejavu.store.results import ResultShards, ShardStatus
 
 
@@ -37,7 +38,10 @@ class Health:
         verdict = {"status": "success"} if self.able else _UNABLE
         return {
             **verdict,
-            "instances": [{**_database_on_wire(instance), "songs": instance.songs} for instance in self.instances],
+            "instances": [
+                {**_database_on_wire(instance), "songs": instance.songs, "cache": _cache_on_wire(instance.cache)}
+                for instance in self.instances
+            ],
             "results": [_database_on_wire(shard) for shard in self.results],
             "workers": asdict(self.workers),
         }
@@ -51,11 +55,26 @@ _UNABLE = {
 
 
 def _database_on_wire(database: InstanceStatus | ShardStatus) -> dict[str, object]:
+    return {"name": database.name, **_state_on_wire(database)}
+
+
+def _state_on_wire(watched: InstanceStatus | ShardStatus | CacheStatus) -> dict[str, object]:
     return {
-        "name": database.name,
-        "state": "up" if database.up else "down",
-        "since": database.since.isoformat(timespec="seconds"),
-        "reason": database.reason,
+        "state": "up" if watched.up else "down",
+        "since": watched.since.isoformat(timespec="seconds"),
+        "reason": watched.reason,
+    }
+
+
+def _cache_on_wire(cache: CacheStatus | None) -> dict[str, object] | None:
+    if cache is None:
+        return None
+    return {
+        **_state_on_wire(cache),
+        "hits": cache.hits,
+        "misses": cache.misses,
+        "damaged": cache.damaged,
+        "saved_seconds": None if cache.saved_seconds is None else round(cache.saved_seconds, 3),
     }
 
 
@@ -117,7 +136,8 @@ def open_instances(deployment: Deployment) -> list[Instance]:
     with ExitStack() as opened:
         instances = []
         for config in deployment.instances:
-            instance = Instance(config.name, config.database.identity, open_driver(config.database))
+            driver, entries = open_driver(config.database), open_entries(config, deployment.redis)
+            instance = Instance(config.name, config.database.identity, driver, entries)
             opened.callback(instance.close)
             instances.append(instance)
         with suppress(InstancesUnavailable):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dejavu.config.database import Database, SqliteDatabase
-from dejavu.config.deployment import ResultsConfig
+from dejavu.config.deployment import InstanceConfig, RedisConfig, ResultsConfig
 from dejavu.errors import ConfigError
+from dejavu.store.cache_redis import RedisEntries
 from dejavu.store.driver import Driver
 from dejavu.store.results import ResultShard, ResultShards, ResultsStore
 from dejavu.store.sqlite import SqliteDriver
@@ -20,6 +21,13 @@ def open_driver(database: Database) -> Driver:
             return SqliteDriver(path)
         case _:
             raise ConfigError(_not_in_this_build(database))
+
+
+def open_entries(config: InstanceConfig, redis: RedisConfig | None) -> RedisEntries | None:
+    """Where an instance's posting lists are cached; connects when it is first used. None where they are not."""
+    if redis is None or config.redis_db_index is None:
+        return None
+    return RedisEntries(f"{config.name}-cache", redis, config.redis_db_index)
 
 
 def open_results(configs: Iterable[ResultsConfig]) -> ResultShards:

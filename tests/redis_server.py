@@ -1,0 +1,111 @@
+"""A private Redis server as a process of its own, on a free port, that keeps nothing on disk."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Self
+
+import redis
+from processes import eventually
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from requirements import required_program
+
+from dejavu.config.deployment import RedisConfig
+
+HOST = "127.0.0.1"
+USER = "tunescout"
+PASSWORD = "p'ss%s\\word 🎵"  # awkward on purpose
+PREFIX = "a prefix:"
+
+_CONFIG = """
+port {port}
+bind {host}
+dir "{folder}"
+logfile log
+databases 16
+save ""
+appendonly no
+user default off
+user {user} on sanitize-payload ">{password}" ~* &* +@all
+"""
+
+
+class RedisServer:
+    """A server with one user; `process` is it while it runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        password = PASSWORD.replace("\\", "\\\\")
+        text = _CONFIG.format(port=self.port, host=HOST, folder=self._folder, user=USER, password=password)
+        (self._folder / "redis.conf").write_text(text)
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the server is not running"
+        return self._process
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [required_program("redis-server"), str(self._folder / "redis.conf")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self._folder / "log").read_text()
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        """End it as a power failure would, also while it is stalled."""
+        self.process.kill()
+        self.process.wait()
+        self._process = None
+
+    def stall(self) -> None:
+        """Let it accept connections, and answer nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it answer again, first of all what has come in meanwhile."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def client(self, index: int = 0) -> redis.Redis:
+        """A client of one of its databases, to be closed."""
+        return redis.Redis(
+            host=HOST, port=self.port, db=index, username=USER, password=PASSWORD, retry=Retry(NoBackoff(), 0)
+        )
+
+    def config(self, prefix: str = PREFIX, password: str = PASSWORD) -> RedisConfig:
+        """How config.json would say it."""
+        return RedisConfig(HOST, self.port, USER, password, prefix)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
