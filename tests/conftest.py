@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import media
 import pytest
+from clickhouse import ClickHouseServer
 from redis_server import RedisServer
 from servers import PROJECT, Server
 
@@ -44,4 +46,26 @@ def tune() -> media.Samples:
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A running Redis server; each test empties it first and leaves it running."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A running ClickHouse server; each test has databases of its own on it and leaves it running."""
+    with ClickHouseServer(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running
+
+
+@pytest.fixture
+def clickhouse_database(clickhouse: ClickHouseServer) -> Iterator[str]:
+    """The name of a database that is not there yet, awkward to quote."""
+    name = f"test `of\\ {uuid.uuid4().hex}"
+    yield name
+    clickhouse.drop_database(name)
+
+
+@pytest.fixture
+def own_clickhouse(tmp_path: Path) -> Iterator[ClickHouseServer]:
+    """A running ClickHouse server that the test may stop and kill."""
+    with ClickHouseServer(tmp_path / "clickhouse") as running:
         yield running

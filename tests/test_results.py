@@ -176,8 +176,8 @@ def test_a_catalogue_is_not_taken_for_results(tmp_path: Path) -> None:
 
 def test_a_database_this_build_has_no_driver_for_is_refused() -> None:
     database = ServerDatabase("mysql", "127.0.0.1", 3306, "tunescout", password="hidden")
-    with pytest.raises(ConfigError, match='"mysql" is not in this build, which has sqlite only') as raised:
+    with pytest.raises(ConfigError, match='"mysql" is not in this build, which has sqlite and clickhouse only') as raised:
         open_driver(database)
     assert "hidden" not in str(raised.value)
-    with pytest.raises(ConfigError, match="sqlite only"):
+    with pytest.raises(ConfigError, match="sqlite and clickhouse only"):
         open_results([ResultsConfig("results[0]", database)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dejavu.config.database import Database, SqliteDatabase
+from dejavu.config.database import Database, ServerDatabase, SqliteDatabase
 from dejavu.config.deployment import InstanceConfig, RedisConfig, ResultsConfig
 from dejavu.errors import ConfigError
 from dejavu.store.cache_redis import RedisEntries
@@ -19,6 +19,10 @@ def open_driver(database: Database) -> Driver:
     match database:
         case SqliteDatabase(path=path):
             return SqliteDriver(path)
+        case ServerDatabase(type="clickhouse"):
+            from dejavu.store.clickhouse import ClickHouseDriver  # loads its library only for who has such a server
+
+            return ClickHouseDriver(database)
         case _:
             raise ConfigError(_not_in_this_build(database))
 
@@ -41,9 +45,13 @@ def _open_results_store(database: Database) -> ResultsStore:
     match database:
         case SqliteDatabase(path=path):
             return SqliteResults(path)
+        case ServerDatabase(type="clickhouse"):
+            from dejavu.store.clickhouse_results import ClickHouseResults
+
+            return ClickHouseResults(database)
         case _:
             raise ConfigError(_not_in_this_build(database))
 
 
 def _not_in_this_build(database: Database) -> str:
-    return f'database_type: "{database.type}" is not in this build, which has sqlite only.'
+    return f'database_type: "{database.type}" is not in this build, which has sqlite and clickhouse only.'

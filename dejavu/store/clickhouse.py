@@ -1,0 +1,231 @@
+"""Fingerprints in a ClickHouse database.
+
+There are no transactions and no unique keys. A song is in the catalogue once its row is, which is written last, and
+fingerprints without one are ignored. Who stores or deletes a song has its id to himself meanwhile
+(`ClickHouse.insert_alone`), so that no song is stored twice and no two get the same id.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from dejavu.config import settings
+from dejavu.config.database import ServerDatabase
+from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError, StoreUnavailable
+from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.store import clickhouse_sql as sql
+from dejavu.store.clickhouse_client import ClickHouse, Row
+from dejavu.store.clickhouse_tables import create_missing, require_all
+from dejavu.store.song_ids import possible_song_ids
+
+_TABLES = (sql.FORMAT, sql.SONG, sql.BEGUN, sql.FINGERPRINT)
+
+_ROWS_AT_ONCE = 1 << 20
+"""Fingerprints sent at a time, ten hours of sound: one part of the table, and some 100 MB as Python's integers."""
+
+_FIRST_LOOK_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.2
+"""How often the server is asked whether it has carried out a change."""
+
+
+class ClickHouseDriver:
+    """One database of songs and their fingerprints."""
+
+    def __init__(self, database: ServerDatabase) -> None:
+        self._clickhouse = ClickHouse(database)
+
+    def setup(self) -> None:
+        """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
+        create_missing(self._clickhouse, _TABLES)
+        self._clickhouse.insert_alone(sql.WRITE_FORMAT, "format", self._format_to_write)
+
+    def _format_to_write(self) -> list[Row]:
+        return [] if self._has_our_format() else [(settings.FINGERPRINT_VERSION, settings.format_digest())]
+
+    def _has_our_format(self) -> bool:
+        """Whether it says what format the catalogue is made with; raises `FormatMismatch` where it is not ours."""
+        ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
+        stored = self._clickhouse.rows(sql.READ_FORMAT)
+        for version, digest in stored:
+            if (version, digest) != ours:
+                raise FormatMismatch(
+                    f"This catalogue was made with fingerprint format {version} ({digest}) and this version of "
+                    f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
+                    "into an empty database."
+                )
+        return bool(stored)
+
+    # --- Asking -------------------------------------------------------------------------------------------------------
+
+    def find_song(self, sha1: str) -> Song | None:
+        """The song fingerprinted from the file with this SHA-1, or None."""
+        try:
+            song_ids = possible_song_ids(sha1)
+        except ValueError:
+            return None  # not a SHA-1
+        rows = self._clickhouse.rows(sql.FIND_SONG, {"song_id": np.array(song_ids, np.uint32)}, sha1=sha1)
+        return _song(rows[0]) if rows else None
+
+    def songs(self, song_ids: Sequence[int]) -> list[Song]:
+        """The songs with these ids; ids nothing is stored under are left out."""
+        rows = self._clickhouse.rows(sql.SONGS, {"song_id": np.array(song_ids, np.uint32)})
+        return [_song(row) for row in rows]
+
+    def postings(self, hashes: UInt32s) -> Postings:
+        """Every posting of these hashes (uint32[n], distinct)."""
+        columns = self._clickhouse.columns(sql.POSTINGS, {"hash": hashes})
+        return Postings(*columns or (np.empty(0, np.uint32) for _ in range(3)))
+
+    def revision(self) -> str:
+        """A token of what `postings` answers from: another one as soon as a song is visible or gone."""
+        ((songs, editions),) = self._clickhouse.rows(sql.REVISION)
+        return f"{songs}-{editions:x}"
+
+    def counts(self) -> Counts:
+        """How many songs and fingerprints there are."""
+        ((songs, fingerprints),) = self._clickhouse.rows(sql.COUNTS)
+        return Counts(songs, fingerprints)
+
+    # --- Changing -----------------------------------------------------------------------------------------------------
+
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+        """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
+        if fingerprints.hashes.shape != fingerprints.offsets.shape:
+            raise ValueError("The hashes and the offsets of a song differ in shape.")
+        song_ids = list(dict.fromkeys(possible_song_ids(sha1)))
+        return self._insert(name, sha1, fingerprints, song_ids)
+
+    def _insert(self, name: str, sha1: str, fingerprints: Fingerprints, song_ids: Sequence[int]) -> Song:
+        """Store it under the first of `song_ids` that is free, keeping the ids before that from others meanwhile."""
+        song_id, *others = song_ids
+        stored: list[Song] = []
+
+        def store() -> list[Row]:
+            known = self.find_song(sha1)
+            if known is not None:
+                raise AlreadyFingerprinted(known)
+            if not self.songs([song_id]):
+                self._write_fingerprints(song_id, fingerprints)
+                stored.append(Song(song_id, name, sha1, len(fingerprints)))
+                return [(song_id, name, sha1, len(fingerprints), secrets.randbits(64))]
+            if not others:
+                raise StoreError("Other songs have every id this file could get; add it to another instance.")
+            stored.append(self._insert(name, sha1, fingerprints, others))
+            return []
+
+        self._alone_with(song_id, store)
+        return stored[0]
+
+    def _write_fingerprints(self, song_id: int, fingerprints: Fingerprints) -> None:
+        if self._is_begun(song_id):
+            # Somebody was killed at this, perhaps with another decoder that made them a little different.
+            self._change(sql.FINGERPRINT, sql.DELETE_FINGERPRINTS, song_id=song_id)
+        else:
+            self._clickhouse.insert(sql.WRITE_BEGUN, np.array([song_id], np.uint32))
+        for start in range(0, len(fingerprints), _ROWS_AT_ONCE):
+            hashes = fingerprints.hashes[start : start + _ROWS_AT_ONCE]
+            offsets = fingerprints.offsets[start : start + _ROWS_AT_ONCE]
+            song_ids = np.full(hashes.size, song_id, np.uint32)
+            self._clickhouse.insert(sql.WRITE_FINGERPRINTS, hashes, song_ids, offsets)
+
+    def delete(self, song_id: int) -> None:
+        """Forget a song, at once, and all its fingerprints; an unknown id is no error."""
+
+        def forget() -> list[Row]:
+            self._change(sql.SONG, sql.DELETE_SONG, song_id=song_id)
+            if self._is_begun(song_id):
+                self._delete_fingerprints(song_id)
+            return []
+
+        self._alone_with(song_id, forget)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._clickhouse.close()
+
+    # --- Looking after a catalogue ------------------------------------------------------------------------------------
+
+    def check(self) -> str:
+        """The server's name and version, once it is seen that the catalogue can be used."""
+        require_all(self._clickhouse, _TABLES)
+        if not self._has_our_format():
+            raise NotSetUp
+        return self._clickhouse.version()
+
+    def list_songs(self, after: int, limit: int) -> list[Song]:
+        """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
+        return [_song(row) for row in self._clickhouse.rows(sql.LIST_SONGS, first=after + 1, limit=limit)]
+
+    def rename(self, song_id: int, name: str) -> None:
+        """Give a song another name; an unknown id is no error."""
+
+        def rename() -> list[Row]:
+            self._change(sql.SONG, sql.RENAME_SONG, song_id=song_id, name=name)
+            return []
+
+        self._alone_with(song_id, rename)
+
+    def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
+        """Whole songs, each under its id, reading the whole catalogue once."""
+        asked = {"song_id": np.array(song_ids, np.uint32)}
+        columns = self._clickhouse.columns(sql.WHOLE_SONGS, asked, settings.INSERT_TIMEOUT_SECONDS)
+        if not columns:
+            return {}
+        found, starts = np.unique(columns[0], return_index=True)
+        hashes, offsets = (np.split(column, starts[1:]) for column in columns[1:])
+        return {id_: Fingerprints(*parts) for id_, *parts in zip(found.tolist(), hashes, offsets, strict=True)}
+
+    def sweep(self) -> int:
+        """Remove what was left behind by those who were killed while they stored or deleted a song; of how many songs.
+
+        What somebody is storing meanwhile is waited for and then left alone.
+        """
+        leftovers = self._clickhouse.rows(sql.LEFTOVERS, timeout_seconds=settings.INSERT_TIMEOUT_SECONDS)
+        return sum(self._sweep(int(song_id)) for (song_id,) in leftovers)
+
+    def _sweep(self, song_id: int) -> bool:
+        swept = False
+
+        def sweep() -> list[Row]:
+            nonlocal swept
+            if not self.songs([song_id]):
+                self._delete_fingerprints(song_id)
+                swept = True
+            return []
+
+        self._alone_with(song_id, sweep)
+        return swept
+
+    # --- Steps, each with the song's id to itself ---------------------------------------------------------------------
+
+    def _alone_with(self, song_id: int, change: Callable[[], Iterable[Row]]) -> None:
+        """Make a change to one song that nobody else changes meanwhile; ends with adding the song rows it returns."""
+        self._clickhouse.insert_alone(sql.WRITE_SONG, f"{song_id:08x}", change)
+
+    def _is_begun(self, song_id: int) -> bool:
+        return self._clickhouse.rows(sql.IS_BEGUN, song_id=song_id) != [(0,)]
+
+    def _delete_fingerprints(self, song_id: int) -> None:
+        """Delete a song's fingerprints, and only then what says that there may be some."""
+        self._change(sql.FINGERPRINT, sql.DELETE_FINGERPRINTS, song_id=song_id)
+        self._change(sql.BEGUN, sql.DELETE_BEGUN, song_id=song_id)
+
+    def _change(self, table: sql.Table, statement: str, **values: int | str) -> None:
+        """Change or delete rows, and wait until the server has done so, for which it takes its own time."""
+        self._clickhouse.run(statement, **values)
+        deadline = time.monotonic() + settings.INSERT_TIMEOUT_SECONDS
+        pause_seconds = _FIRST_LOOK_SECONDS
+        while self._clickhouse.rows(sql.UNFINISHED_CHANGES, table=table.name) != [(0,)]:
+            if time.monotonic() >= deadline:
+                raise StoreUnavailable("The ClickHouse server did not change a song in time; it may do so yet.")
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+
+def _song(row: Row) -> Song:
+    song_id, name, sha1, total_hashes = row
+    return Song(int(song_id), name, sha1, int(total_hashes))
