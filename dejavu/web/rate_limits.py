@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from urllib.parse import quote
+from typing import Any
 
 from flask import Flask, g
 from flask_limiter import Limiter
 
-from dejavu.config.deployment import Deployment, RedisConfig
+from dejavu.config.deployment import Deployment
 from dejavu.web.access import rate_limit_key
-
-_REDIS_TIMEOUT_SECONDS = 1
-"""Counting is never worth a wait: past this the limits are kept in memory until Redis is back."""
+from dejavu.web.rate_limit_counters import SCHEME
 
 
 def create_limiter(app: Flask, deployment: Deployment) -> Limiter:
     """The limiter of `app`, which counts per client address as `request_log` has found it."""
     if deployment.redis is None:
         return Limiter(_key, app=app, storage_uri="memory://")
-    return Limiter(
-        _key,
-        app=app,
-        storage_uri=_redis_uri(deployment.redis, deployment.rate_limit.redis_db_index),
-        storage_options={
-            "socket_connect_timeout": _REDIS_TIMEOUT_SECONDS,
-            "socket_timeout": _REDIS_TIMEOUT_SECONDS,
-            "key_prefix": f"{deployment.redis.prefix}limits",
-        },
-        in_memory_fallback_enabled=True,
-    )
+    options: dict[str, Any] = {"config": deployment.redis, "index": deployment.rate_limit.redis_db_index}
+    return Limiter(_key, app=app, storage_uri=f"{SCHEME}://", storage_options=options)
 
 
 def _key() -> str:
@@ -41,9 +30,3 @@ def seconds_until_reset(limiter: Limiter) -> int:
     """How long the client of this request has to wait for the limit it has passed; at least 1."""
     current = limiter.current_limit
     return max(1, math.ceil(current.window.reset_time - time.time())) if current else 1
-
-
-def _redis_uri(redis: RedisConfig, index: int) -> str:
-    login = f"{quote(redis.user or '', safe='')}:{quote(redis.password, safe='')}@" if redis.password else ""
-    host = f"[{redis.host}]" if ":" in redis.host else redis.host
-    return f"redis://{login}{host}:{redis.port}/{index}"
