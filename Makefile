@@ -16,7 +16,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.14 python3.13 python3.12 python3.11 python3
 
-run: $(VENV)/installed
+# mysqlclient comes as source only. Nobody has to have a compiler who does not use MySQL, so that it is installed where
+# the configuration names one, and for the tests.
+CONFIG := $(or $(TUNESCOUT_CONFIG),config.json)
+USES_MYSQL := $(shell grep -ls '"mysql"' '$(CONFIG)')
+
+run: $(VENV)/installed $(if $(USES_MYSQL),$(VENV)/installed-mysql)
 	exec $(BIN)/python app.py
 
 test: $(VENV)/installed-dev
@@ -51,13 +56,23 @@ $(VENV)/installed: requirements.txt
 	install_requirements requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: requirements.txt requirements-dev.txt
+$(VENV)/installed-mysql: requirements-mysql.txt $(VENV)/installed
 	$(environment)
-	command -v ffmpeg >/dev/null || install_packages ffmpeg
-	install_requirements requirements-dev.txt
-	touch $@ $(VENV)/installed
+	install_mysqlclient
+	touch $@
 
-# Shell that both recipes above begin with: the environment, made if need be by the newest Python there is.
+$(VENV)/installed-dev: requirements.txt requirements-mysql.txt requirements-dev.txt
+	$(environment)
+	install_test_programs
+	install_mysqlclient
+	install_requirements requirements-dev.txt
+	touch $@ $(VENV)/installed $(VENV)/installed-mysql
+
+# What tests run, each with the packages it is in. Of MariaDB those that start no service.
+TEST_PROGRAMS := ffmpeg:ffmpeg mariadbd:mariadb-server-core my_print_defaults:mariadb-client-core \
+	redis-server:redis-server clickhouse-server:clickhouse-server
+
+# Shell that the recipes above begin with: the environment, made if need be by the newest Python there is.
 define environment
 install_packages() {
 	local as_root=
@@ -68,7 +83,27 @@ install_packages() {
 	fi
 	echo "Installing $$* ..."
 	$$as_root apt-get update -qq
-	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$$@" >/dev/null
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-remove --no-install-recommends "$$@" >/dev/null
+}
+install_test_programs() {
+	local missing=()
+	for program in $(TEST_PROGRAMS); do
+		if ! PATH="$$PATH:/usr/sbin" command -v "$${program%%:*}" >/dev/null; then missing+=("$${program##*:}"); fi
+	done
+	if [ "$${#missing[@]}" != 0 ]; then install_packages "$${missing[@]}"; fi
+}
+install_mysqlclient() {
+	local missing=()
+	if ! $(BIN)/python -c 'import MySQLdb' 2>/dev/null; then
+		command -v cc >/dev/null || missing+=(build-essential)
+		command -v pkg-config >/dev/null || missing+=(pkg-config)
+		pkg-config --exists mysqlclient 2>/dev/null || pkg-config --exists libmariadb 2>/dev/null \
+			|| missing+=(default-libmysqlclient-dev)
+		$(BIN)/python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_config_h_filename()))' \
+			|| missing+=("$$($(BIN)/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')")
+		if [ "$${#missing[@]}" != 0 ]; then install_packages "$${missing[@]}"; fi
+	fi
+	install_requirements requirements-mysql.txt
 }
 install_requirements() {
 	echo "Installing what $$1 names into $(VENV) ..."

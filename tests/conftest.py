@@ -10,8 +10,11 @@ from pathlib import Path
 import media
 import pytest
 from clickhouse import ClickHouseServer
+from mariadb import MariaDB
 from redis_server import RedisServer
 from servers import PROJECT, Server
+
+from dejavu.config.database import ServerDatabase
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +72,24 @@ def own_clickhouse(tmp_path: Path) -> Iterator[ClickHouseServer]:
     """A running ClickHouse server that the test may stop and kill."""
     with ClickHouseServer(tmp_path / "clickhouse") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A running MariaDB server; each test has databases of its own on it and leaves it running."""
+    with MariaDB(tmp_path_factory.mktemp("mariadb")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_mariadb(tmp_path: Path) -> Iterator[MariaDB]:
+    """A MariaDB server of the test's own, to be stopped and killed."""
+    with MariaDB(tmp_path / "mariadb") as running:
+        yield running
+
+
+@pytest.fixture
+def mysql_database(mariadb: MariaDB) -> Iterator[ServerDatabase]:
+    """A MySQL database that is not there yet."""
+    with mariadb.fresh_database() as database:
+        yield database

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import string
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,10 +175,12 @@ def test_a_catalogue_is_not_taken_for_results(tmp_path: Path) -> None:
         open_shards([tmp_path / "file.db"])
 
 
-def test_a_database_this_build_has_no_driver_for_is_refused() -> None:
+def test_mysql_without_its_library_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("MySQLdb", "dejavu.store.mysql", "dejavu.store.mysql_results"):
+        monkeypatch.setitem(sys.modules, module, None)
     database = ServerDatabase("mysql", "127.0.0.1", 3306, "tunescout", password="hidden")
-    with pytest.raises(ConfigError, match='"mysql" is not in this build, which has sqlite and clickhouse only') as raised:
+    with pytest.raises(ConfigError, match="`make run` installs it") as raised:
         open_driver(database)
     assert "hidden" not in str(raised.value)
-    with pytest.raises(ConfigError, match="sqlite and clickhouse only"):
+    with pytest.raises(ConfigError, match="`make run` installs it"):
         open_results([ResultsConfig("results[0]", database)])

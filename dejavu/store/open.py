@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from dejavu.config.database import Database, ServerDatabase, SqliteDatabase
 from dejavu.config.deployment import InstanceConfig, RedisConfig, ResultsConfig
@@ -23,8 +24,11 @@ def open_driver(database: Database) -> Driver:
             from dejavu.store.clickhouse import ClickHouseDriver  # loads its library only for who has such a server
 
             return ClickHouseDriver(database)
-        case _:
-            raise ConfigError(_not_in_this_build(database))
+        case ServerDatabase():
+            with _mysqlclient():
+                from dejavu.store.mysql import MysqlDriver
+
+            return MysqlDriver(database)
 
 
 def open_entries(config: InstanceConfig, redis: RedisConfig | None) -> RedisEntries | None:
@@ -37,11 +41,12 @@ def open_entries(config: InstanceConfig, redis: RedisConfig | None) -> RedisEntr
 def open_results(configs: Iterable[ResultsConfig]) -> ResultShards:
     """All results databases as one; connects when they are first used. Raises `ConfigError`."""
     return ResultShards(
-        [ResultShard(config.name, config.database.identity, _open_results_store(config.database)) for config in configs]
+        [ResultShard(config.name, config.database.identity, open_results_store(config.database)) for config in configs]
     )
 
 
-def _open_results_store(database: Database) -> ResultsStore:
+def open_results_store(database: Database) -> ResultsStore:
+    """What talks to a results database; connects when it is first used. Raises `ConfigError`."""
     match database:
         case SqliteDatabase(path=path):
             return SqliteResults(path)
@@ -49,9 +54,20 @@ def _open_results_store(database: Database) -> ResultsStore:
             from dejavu.store.clickhouse_results import ClickHouseResults
 
             return ClickHouseResults(database)
-        case _:
-            raise ConfigError(_not_in_this_build(database))
+        case ServerDatabase():
+            with _mysqlclient():
+                from dejavu.store.mysql_results import MysqlResults
+
+            return MysqlResults(database)
 
 
-def _not_in_this_build(database: Database) -> str:
-    return f'database_type: "{database.type}" is not in this build, which has sqlite and clickhouse only.'
+@contextmanager
+def _mysqlclient() -> Iterator[None]:
+    """Say how to install mysqlclient where it is missing: it has to be compiled, so that only who needs it has it."""
+    try:
+        yield
+    except ImportError as exc:
+        raise ConfigError(
+            'database_type: "mysql" needs mysqlclient: `make run` installs it, as does `pip install -r '
+            "requirements-mysql.txt` where there are a compiler and the headers of MySQL or MariaDB."
+        ) from exc
