@@ -7,6 +7,7 @@ import ast
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,12 +18,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from catalogue import make_deployment
+from commands import leaves
 from flask import Flask
 from flask.testing import FlaskClient
 from readme import JSON, PROJECT, TEXT, blocks, table, words
 from werkzeug.test import TestResponse
 
 import tunescout_uploader as uploader
+from dejavu.cli import endings
+from dejavu.cli.main import PROGRAM, build_parser
 from dejavu.config import settings
 from dejavu.config.deployment import Deployment, RateLimits
 from dejavu.model import Fingerprints, Match, Recognition, Song, Timings
@@ -160,6 +164,40 @@ def test_every_flag_of_the_uploader_is_there_with_its_default(monkeypatch: pytes
             operand = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
             flags[action.option_strings[-1] + operand] = unset.get(action.default, f"`{action.default}`")
     assert {flag: cells[0] for flag, cells in table("Uploader", "flag").items()} == flags
+
+
+def test_every_command_is_there() -> None:
+    commands = set()
+    for parser in leaves(build_parser()):
+        operands = [action for action in parser._actions if not action.option_strings]
+        words = [f"{action.metavar} …" if action.nargs == "+" else str(action.metavar) for action in operands]
+        commands.add(" ".join([parser.prog.removeprefix(f"{PROGRAM} "), *words]))
+    assert table("Commands", "command").keys() == commands
+
+
+def test_every_flag_of_the_commands_is_there_with_its_default() -> None:
+    flags = {"--config FILE": "–"}
+    for parser in leaves(build_parser()):
+        for action in parser._actions:
+            flag = "".join(action.option_strings[-1:])
+            if flag not in ("", "--help", "--config"):
+                operand = "" if action.nargs == 0 else f" {action.metavar}"
+                default = {False: "off", "": "none"}[action.default]
+                flags[f"{parser.prog.removeprefix(f'{PROGRAM} ')} {flag}{operand}"] = default
+    assert {flag: cells[0] for flag, cells in table("Commands", "flag").items()} == flags
+
+
+def test_the_exit_codes_of_the_commands_are_those_of_their_help() -> None:
+    codes = {str(value) for name, value in vars(endings).items() if name.isupper()}
+    assert set(table("Commands", "exit code")) == codes
+    assert set(re.findall(r"\b\d+\b", build_parser().epilog or "")) == codes
+
+
+def test_every_command_in_its_snippets_can_be_parsed() -> None:
+    shown = re.findall(r"^(?:\$ )?\.venv/bin/python -m dejavu (.*)$", TEXT, re.MULTILINE)
+    assert shown
+    for arguments in shown:
+        build_parser().parse_args(shlex.split(arguments))
 
 
 def test_every_column_and_status_of_the_report_is_there() -> None:

@@ -234,6 +234,19 @@ CACHE_SETTLE_SECONDS = 2.0
 """How long an instance's songs have to stay as they are before its postings are cached. Each change makes all entries
 worthless, and during a bulk upload they would be written faster than they can be read."""
 
+# --- Looking after a catalogue ----------------------------------------------------------------------------------------
+
+PAGE_SONGS = 1000
+"""Songs read at a time where all are gone through: some hundred kilobytes."""
+
+MOVE_BATCH_HASHES = 2_000_000
+"""Fingerprints in memory at a time while songs are moved: those of 300 songs, 16 MB and several times that in
+passing. A database is read once for each batch."""
+
+SETTLE_SECONDS = 2 * LOOK_UP_TIMEOUT_SECONDS + 2.0
+"""How long a moved song stays where it was as well. Who looked for it in vain where it was going to, and asks where it
+comes from last of all, in the second of two steps, is to find it there."""
+
 # --- Requests -------------------------------------------------------------------------------------------------------
 
 FORM_FIELDS_MAX_BYTES = 256 * 1024

@@ -1,0 +1,10 @@
+"""`python -m dejavu`: the operators' commands."""
+
+from __future__ import annotations
+
+import sys
+
+from dejavu.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())
