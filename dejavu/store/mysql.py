@@ -54,6 +54,9 @@ _SCHEMA = Schema("TuneScout fingerprints, layout 1", _TABLES)
 
 _SONG = "SELECT song_id, name, sha1, total_hashes FROM song"
 
+# Left to itself, a planner with stale statistics may take thousands of hashes for most of the table and read all of it.
+_LOOK_UP = "SELECT hash, song_id, offsets FROM posting FORCE INDEX (PRIMARY) WHERE hash IN %s"
+
 _SHA1 = re.compile("[0-9a-f]{40}")
 
 _HASHES_PER_LOOK_UP = settings.QUERY_MAX_HASHES
@@ -133,7 +136,7 @@ class MysqlDriver:
         with self._server.statements(consistent=len(starts) > 1) as cursor:
             for start in starts:
                 asked = hashes[start : start + _HASHES_PER_LOOK_UP]
-                cursor.execute("SELECT hash, song_id, offsets FROM posting WHERE hash IN %s", (asked,))
+                cursor.execute(_LOOK_UP, (asked,))
                 rows += cursor.fetchall()
         return to_postings(rows)
 

@@ -56,6 +56,7 @@ _SENTENCES = {
     ER.READ_ONLY_MODE: "is read-only",
     ER.NET_PACKET_TOO_LARGE: "takes too small packets; raise its max_allowed_packet",
     ER.SERVER_SHUTDOWN: "is shutting down",
+    ER.BINLOG_STMT_MODE_AND_ROW_ENGINE: "cannot work with binlog_format = STATEMENT; set ROW or MIXED",
 }
 """What an operator can act on, by error code: `The MySQL server … (error n).`"""
 
