@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from cached import EVERYTHING, INDEX, PromptEntries, open_cached, patience
 from driver_contract import DriverContract, Opener, processes
 from driver_data import as_set, expected, fingerprints, sha1
+from processes import eventually
 from redis_server import PREFIX, RedisServer
 
-from dejavu.config import settings
-from dejavu.config.deployment import RedisConfig
 from dejavu.config.settings import CACHE_SETTLE_SECONDS, CACHE_TTL_SECONDS
-from dejavu.model import Fingerprints, Postings, UInt32s
+from dejavu.model import Fingerprints
 from dejavu.store.cache import CachedDriver
-from dejavu.store.cache_entries import Found
 from dejavu.store.cache_redis import RedisEntries
 from dejavu.store.sqlite import SqliteDriver
-
-INDEX = 3
-EVERYTHING = np.arange(1000, dtype=np.uint32)
 
 
 class Clock:
@@ -38,29 +31,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class HastyClock:
-    """A clock by which everything was long ago."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 10 * CACHE_SETTLE_SECONDS
-        return self.now
-
-
-def open_cached(path: Path, redis: RedisConfig) -> CachedDriver:
-    with patience():
-        return CachedDriver(SqliteDriver(path), RedisEntries("a cache", redis, INDEX), HastyClock())
-
-
-@contextmanager
-def patience() -> Iterator[None]:
-    """What is opened here waits for Redis on a busy machine, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "REDIS_TIMEOUT_SECONDS", 20.0)
-        yield
 
 
 @pytest.fixture
@@ -121,10 +91,22 @@ def test_a_look_up_is_one_mget_and_every_key_has_the_prefix_and_an_end(
         assert all(0 < client.ttl(key) <= CACHE_TTL_SECONDS for key in keys)
 
 
+def test_entries_are_written_after_the_answer(path: Path, redis: RedisServer, opener: Opener) -> None:
+    driver = CachedDriver(SqliteDriver(path), RedisEntries("a cache", redis.config(), INDEX))
+    driver.setup()
+
+    def hits() -> bool:
+        driver.postings(EVERYTHING)
+        return driver.status().hits >= EVERYTHING.size
+
+    eventually(hits)
+    driver.close()
+
+
 def test_nothing_is_kept_while_songs_come_one_after_the_other(path: Path, redis: RedisServer, opener: Opener) -> None:
     clock = Clock()
     with patience():
-        driver = CachedDriver(SqliteDriver(path), RedisEntries("a cache", redis.config(), INDEX), clock)
+        driver = CachedDriver(SqliteDriver(path), PromptEntries("a cache", redis.config(), INDEX), clock)
     driver.setup()
     stored: dict[int, Fingerprints] = {}
     driver.postings(EVERYTHING)
@@ -140,100 +122,6 @@ def test_nothing_is_kept_while_songs_come_one_after_the_other(path: Path, redis:
         assert as_set(driver.postings(EVERYTHING)) == expected(stored, EVERYTHING)
     assert (driver.status().hits, driver.status().misses) == (1000, 2000)
     driver.close()
-
-
-# --- A reader and a writer at once, step by step ----------------------------------------------------------------------
-
-
-class Steps:
-    """The steps of one look-up, and what happens right after one of them."""
-
-    def __init__(self) -> None:
-        self.taken: Counter[str] = Counter()
-        self.interruption: tuple[tuple[str, int], Callable[[], object]] | None = None
-
-    def done(self, step: str) -> None:
-        self.taken[step] += 1
-        if self.interruption and self.interruption[0] == (step, self.taken[step]):
-            _, happen = self.interruption
-            self.interruption = None
-            happen()
-
-
-class SteppedDriver(SqliteDriver):
-    def __init__(self, path: Path, steps: Steps) -> None:
-        super().__init__(path)
-        self._steps = steps
-
-    def revision(self) -> str:
-        revision = super().revision()
-        self._steps.done("revision")
-        return revision
-
-    def postings(self, hashes: UInt32s) -> Postings:
-        postings = super().postings(hashes)
-        self._steps.done("postings")
-        return postings
-
-
-class SteppedEntries(RedisEntries):
-    def __init__(self, steps: Steps, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._steps = steps
-
-    def read(self, revision: str, hashes: UInt32s) -> Found | None:
-        found = super().read(revision, hashes)
-        self._steps.done("read")
-        return found
-
-    def write(self, revision: str, hashes: UInt32s, postings: Postings) -> None:
-        super().write(revision, hashes, postings)
-        self._steps.done("write")
-
-
-STEPS = [("revision", 1), ("read", 1), ("postings", 1), ("revision", 2), ("write", 1), ("postings", 2)]
-
-
-@pytest.mark.parametrize("other_reads_first", [False, True], ids=["", "and another reader is faster"])
-@pytest.mark.parametrize("warm_hashes", [0, 500, 1000])
-@pytest.mark.parametrize("change", ["insert", "delete", "replace"])
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"after {step[0]} {step[1]}")
-def test_a_reader_racing_a_writer_leaves_nothing_stale(
-    path: Path, redis: RedisServer, opener: Opener,
-    step: tuple[str, int], change: str, warm_hashes: int, other_reads_first: bool,
-) -> None:  # fmt: skip
-    writer, steps = opener(), Steps()
-    writer.setup()
-    stored = {writer.insert(f"{n}", sha1(n), fingerprints(n)).song_id: fingerprints(n) for n in range(2)}
-    before = expected(stored, EVERYTHING)
-    with patience():
-        entries = SteppedEntries(steps, "a cache", redis.config(), INDEX)
-    reader = CachedDriver(SteppedDriver(path, steps), entries, HastyClock())
-    if warm_hashes:
-        writer.postings(EVERYTHING[:warm_hashes])
-    gone = next(iter(stored))
-
-    def happen() -> None:
-        if change != "insert":
-            writer.delete(gone)
-            del stored[gone]
-        if change == "replace":
-            stored[writer.insert("0", sha1(0), fingerprints(7)).song_id] = fingerprints(7)
-        if change == "insert":
-            stored[writer.insert("2", sha1(2), fingerprints(2)).song_id] = fingerprints(2)
-        if other_reads_first:
-            assert as_set(writer.postings(EVERYTHING)) == expected(stored, EVERYTHING)
-
-    steps.interruption = step, happen
-    answer = as_set(reader.postings(EVERYTHING))
-    assert answer in (before, expected(stored, EVERYTHING)), "an answer is of one moment"
-    if steps.interruption:  # this look-up had no such step
-        steps.interruption = None
-        happen()
-    for driver in (reader, writer, reader):
-        assert as_set(driver.postings(EVERYTHING)) == expected(stored, EVERYTHING)
-    reader.close()
-    writer.close()
 
 
 # --- Several processes, killed ones among them ------------------------------------------------------------------------

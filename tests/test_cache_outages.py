@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cached import EVERYTHING, INDEX, HastyClock, PromptEntries, open_cached
 from driver_data import as_set, expected, fingerprints, sha1
 from processes import eventually
 from redis_server import PREFIX, RedisServer
-from test_cache import EVERYTHING, INDEX, HastyClock, open_cached
 
 from dejavu.config.deployment import RedisConfig
 from dejavu.config.settings import REDIS_TIMEOUT_SECONDS
 from dejavu.store.cache import CachedDriver
-from dejavu.store.cache_redis import RedisEntries
 from dejavu.store.sqlite import SqliteDriver
 
 Opener = Callable[[RedisConfig], CachedDriver]
@@ -57,7 +56,7 @@ def driver(opener: Opener, redis: RedisServer) -> CachedDriver:
 @pytest.fixture
 def impatient(tmp_path: Path, driver: CachedDriver, redis: RedisServer) -> Iterator[CachedDriver]:
     """The same with the time-outs of the service."""
-    entries = RedisEntries("a cache", redis.config(), INDEX)
+    entries = PromptEntries("a cache", redis.config(), INDEX)
     impatient = CachedDriver(SqliteDriver(tmp_path / "fingerprints.db"), entries, HastyClock())
     yield impatient
     impatient.close()
@@ -191,7 +190,7 @@ def test_redis_refuses_the_password(
 
 def test_redis_has_no_database_of_that_number(redis: RedisServer, driver: CachedDriver, tmp_path: Path) -> None:
     other = CachedDriver(
-        SqliteDriver(tmp_path / "fingerprints.db"), RedisEntries("a cache", redis.config(), 99), HastyClock()
+        SqliteDriver(tmp_path / "fingerprints.db"), PromptEntries("a cache", redis.config(), 99), HastyClock()
     )
     assert as_set(other.postings(EVERYTHING)) == as_set(driver.postings(EVERYTHING))
     assert not other.status().up

@@ -11,9 +11,9 @@ Every entry is sealed with the revision that it was read at. A look-up
 1. asks the database for its revision, R;
 2. reads the entries of all hashes by one MGET, and believes those sealed with R;
 3. asks the database for the posting lists of the other hashes, and
-4. for its revision again. Is it still R, then nothing changed in between, and they are written, sealed with R. Is it
-   another, then nothing is written, and, so that no song is found by one half of its hashes, the database is asked for
-   all of them.
+4. for its revision again. Is it still R, then nothing changed in between, and they are written, sealed with R, when
+   there is time. Is it another, then nothing is written, and, so that no song is found by one half of its hashes, the
+   database is asked for all of them.
 
 Why that is right: a revision never stands for other songs than it once did, so an entry sealed with R is true whenever
 R is the revision, whoever wrote it, however late, and whatever became of Redis meanwhile. An answer from entries is the
@@ -48,8 +48,8 @@ class CacheStatus:
 
     hits, misses : hashes that were looked up and found in it, or fetched from the database.
     damaged : values in Redis that were no entries; each is a miss, too.
-    saved_seconds : roughly, what asking the database for the hits would have taken, less all that the cache took; None
-        while there was nothing to compare with.
+    saved_seconds : roughly, what look-ups would have waited for the database to find the hits, less what they waited
+        for the cache; None while there was nothing to compare with.
     """
 
     up: bool

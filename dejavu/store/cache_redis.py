@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import redis
@@ -28,6 +30,9 @@ class RedisEntries:
     Nothing is raised: what Redis does not give is missing, and what it does not take is not kept. After a failure it is
     left alone until a probe in the background finds it well, so that it costs a look-up nothing while it is away. A
     Redis that answers but takes no entries, because it is full or a replica, is read from and offered fewer of them.
+
+    Entries are written by a thread of their own, one look-up's at a time, and those of others are dropped meanwhile:
+    no request waits for it, and it never takes more than a share of the CPU.
     """
 
     def __init__(self, name: str, config: RedisConfig, index: int) -> None:
@@ -37,6 +42,8 @@ class RedisEntries:
         self._redis = redis_client.connect(config, index)
         self.availability = Availability(name, self._probe)
         self._writing = Breaker()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._writer_free = threading.Semaphore()
 
     def read(self, revision: str, hashes: UInt32s) -> Found | None:
         """What is kept for these hashes (uint32[n], ascending) at this revision; None where Redis does not say."""
@@ -52,25 +59,33 @@ class RedisEntries:
         return found
 
     def write(self, revision: str, hashes: UInt32s, postings: Postings) -> None:
-        """Keep the posting lists of these hashes (uint32[n], ascending), read while this was the revision."""
+        """Begin to keep the posting lists of these hashes (uint32[n], ascending), read while this was the revision."""
         if not self._writing.closed and self._writing.seconds_to_probe > 0:
             return
-        keys, step = self._keys(hashes), settings.CACHE_ENTRIES_AT_ONCE
-        entries = cache_entries.pack(cache_entries.seal_of(revision), hashes, postings)
+        if self._writer_free.acquire(blocking=False):
+            self._writer.submit(self._write, revision, hashes, postings)
+
+    def _write(self, revision: str, hashes: UInt32s, postings: Postings) -> None:
         try:
-            for start in range(0, len(keys), step):
-                some = keys[start : start + step]
-                values = entries[start : start + step]
-                self._redis.eval(_SET_ALL, len(some), *some, settings.CACHE_TTL_SECONDS, *values)
+            self._set(hashes, cache_entries.pack(cache_entries.seal_of(revision), hashes, postings))
         except redis.ResponseError as exc:
             self._refused(exc)
         except redis.RedisError as exc:
             self._failed(exc)
         else:
             self._writing.close()
+        finally:
+            self._writer_free.release()
+
+    def _set(self, hashes: UInt32s, entries: list[bytes]) -> None:
+        keys, step = self._keys(hashes), settings.CACHE_ENTRIES_AT_ONCE
+        for start in range(0, len(keys), step):
+            some, values = keys[start : start + step], entries[start : start + step]
+            self._redis.eval(_SET_ALL, len(some), *some, settings.CACHE_TTL_SECONDS, *values)
 
     def close(self) -> None:
-        """Stop probing, and let go of every connection."""
+        """Finish writing, stop probing, and let go of every connection."""
+        self._writer.shutdown()
         self.availability.close()
         self._redis.close()
 
