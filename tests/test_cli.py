@@ -99,8 +99,8 @@ def test_check_prints_a_line_for_every_database(run: Run, config: Path) -> None:
     total = len(fingerprints(1)) + len(fingerprints(2))
     made_as = re.escape(f"format {settings.FINGERPRINT_VERSION} ({settings.format_digest()})")
     expected = [
-        rf"ok  instances\[0\]  sqlite:\S+  \d+\.\d ms  SQLite [\d.]+  0 songs  0 fingerprints +{made_as}",
-        rf"ok  instances\[1\]  sqlite:\S+  \d+\.\d ms  SQLite [\d.]+  2 songs  {total} fingerprints  {made_as}",
+        rf"ok  instances\[0\]  sqlite:\S+ +\d+\.\d ms  SQLite [\d.]+ +0 songs +0 fingerprints  {made_as}",
+        rf"ok  instances\[1\]  sqlite:\S+ +\d+\.\d ms  SQLite [\d.]+ +2 songs +{total} fingerprints  {made_as}",
         r"ok  results\[0\]    sqlite:\S+ +\d+\.\d ms  SQLite [\d.]+",
         r"ok  results\[1\]    sqlite:\S+ +\d+\.\d ms  SQLite [\d.]+",
     ]

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -196,6 +197,17 @@ def test_an_original_stays_where_its_copy_has_gone(config: Path) -> None:
     reported = rebalance_with(config, away, "find_song", delete_the_copy)
     assert reported == [(sha1(1), f"somebody has deleted the copy on instances[{home}]; the original was kept")]
     assert held(config) == {sha1(1): [away]}
+
+
+def test_an_original_stays_until_nobody_can_be_looking_for_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "SETTLE_SECONDS", 0.2)
+    home = wanted_by(config, 1)
+    away = (home + 1) % 3
+    put(config, away, 1)
+    copied_at: list[float] = []
+    rebalance_with(config, home, "insert", lambda _: copied_at.append(time.monotonic()))
+    assert time.monotonic() - copied_at[0] >= settings.SETTLE_SECONDS
+    assert held(config) == {sha1(1): [home]}
 
 
 @pytest.mark.server

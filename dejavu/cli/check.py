@@ -39,5 +39,5 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     if counts is not None:
         # It is the one of this version, or the check had failed.
         made_as = f"format {FINGERPRINT_VERSION} ({format_digest()})"
-        catalogue = (f"{counts.songs} songs", f"{counts.fingerprints} fingerprints", made_as)
-    return (f"{1000 * finding.latency_seconds:.1f} ms", finding.server or "", *catalogue)
+        catalogue = (f"{counts.songs:>8} songs", f"{counts.fingerprints:>10} fingerprints", made_as)
+    return (f"{1000 * finding.latency_seconds:6.1f} ms", finding.server or "", *catalogue)
