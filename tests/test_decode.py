@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media import FORMATS, encode, music, tune, wav
+from processes import on_linux
 from pydub import AudioSegment
 
 from dejavu.audio.convert import Samples
@@ -89,6 +92,32 @@ def test_blocks_are_bounded_and_continuous():
     assert len(blocks) == 3
     assert max(block.size for block in blocks) < (BLOCK_SECONDS + 3) * ANALYSIS_FS
     assert np.array_equal(np.concatenate(blocks), music(2.5 * BLOCK_SECONDS, sample_rate=ANALYSIS_FS))
+
+
+class Watched(io.BytesIO):
+    """A file that notes how much memory this process holds whenever it is read."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.resident_bytes: list[int] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        self.resident_bytes.append(pages * os.sysconf("SC_PAGE_SIZE"))
+        return super().read(size)
+
+
+@on_linux
+@pytest.mark.parametrize("start_seconds", [0.0, 9999.0])
+def test_memory_does_not_grow_with_what_is_decoded_and_skipped(start_seconds):
+    half_hour = Watched(wav(np.zeros(1800 * 8000, np.float32), 8000))
+
+    with suppress(NoAudio):
+        for _ in decode(half_hour, start_seconds=start_seconds):
+            pass
+
+    assert len(half_hour.resident_bytes) > 100
+    assert max(half_hour.resident_bytes) - half_hour.resident_bytes[10] < 30_000_000  # all of it would be 79 MB
 
 
 def test_channels_are_mixed_and_the_many_are_too():
@@ -177,6 +206,15 @@ def test_video_without_sound_and_sound_without_samples_hold_no_audio():
 def test_a_start_past_the_end_says_how_much_there_is(kind):
     with pytest.raises(NoAudio, match=re.escape("The start of 99.5 s is past the end: the file holds 4.0 s")):
         decoded(tune(kind, SECONDS), start_seconds=99.5)
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e20, 1e308])
+def test_seconds_beyond_what_libav_counts_are_still_seconds(seconds):
+    for kind in ("mp3", "flac", "mov"):
+        with pytest.raises(NoAudio, match=r"past the end: the file holds 4\.0 s"):
+            decoded(tune(kind, SECONDS), start_seconds=seconds)
+        whole = decoded(tune(kind, SECONDS), duration_seconds=seconds)
+        assert whole.size == decoded(tune(kind, SECONDS)).size
 
 
 def test_an_absurd_sample_rate_is_refused():

@@ -28,6 +28,9 @@ BLOCK_SECONDS = 20.0
 PREROLL_SECONDS = 0.5
 """How far before the start decoding begins, since codecs need what came before: Opus 80 ms, MP3 its bit reservoir."""
 
+_LONGEST_SECONDS = 1e9
+"""30 years: longer than any file, and still a number of ticks that libav can count in 64 bits."""
+
 _MAX_FAILURES_IN_A_ROW = 10_000
 """Broken packets without a good one between them: minutes of them mean that the rest is not media."""
 
@@ -81,7 +84,10 @@ def decode(
     A file that is damaged in places yields what can be decoded of it. Raises, while iterating, `UnsupportedMedia` where
     nothing decodes, and `NoAudio` where there is no sound stream, or no sound in that stretch.
     """
-    wanted = None if duration_seconds is None else max(1, round(duration_seconds * sample_rate))
+    start_seconds = min(start_seconds, _LONGEST_SECONDS)
+    wanted = None
+    if duration_seconds is not None:
+        wanted = max(1, round(min(duration_seconds, _LONGEST_SECONDS) * sample_rate))
     position, pieces = _open_at(file, start_seconds, sample_rate)
     to_skip = round((start_seconds - position) * sample_rate)
     decoded = given = waiting = 0
@@ -91,6 +97,8 @@ def decode(
         if wanted is not None:
             kept = kept[: wanted - given]
         decoded += piece.size
+        if not kept.size:
+            continue  # even an empty slice would hold on to the whole piece
         given += kept.size
         waiting += kept.size
         pending.append(kept)
