@@ -83,8 +83,8 @@ class RateLimits:
 class InstanceConfig:
     """One fingerprint database. `name` is what clients may see of it: `instances[0]`.
 
-    redis_db_index : where its posting lists are cached, if there is Redis; None: nowhere. SQLite is better off without,
-        since it answers as fast as Redis does.
+    redis_db_index : where its posting lists are cached, if there is Redis; None: nowhere. SQLite does without, since it
+        answers about as fast as Redis.
     """
 
     name: str
