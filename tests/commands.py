@@ -82,7 +82,9 @@ def index_of(name: str) -> int:
     return int(name.removeprefix("instances[").removesuffix("]"))
 
 
-def start(config: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+def start(
+    config: Path, *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """Start a command."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TUNESCOUT_")}
     return subprocess.Popen(
@@ -91,7 +93,7 @@ def start(config: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> sub
         env={**clean, "TUNESCOUT_CONFIG": str(config), "PYTHONIOENCODING": "utf-8"},
         stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         encoding="utf-8",
     )

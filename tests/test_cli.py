@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -82,6 +83,28 @@ def test_an_interrupt_ends_it_with_a_sentence(config: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
     assert err == "Interrupted; the same command again goes on from here.\n"
+
+
+@pytest.mark.server
+def test_progress_is_shown_on_a_terminal_only(config: Path) -> None:
+    put(config, 0, *range(5))
+    terminal, stderr = os.openpty()
+    with start(config, "rebalance", "--dry-run", stderr=stderr) as process:
+        os.close(stderr)
+        shown = b"".join(iter(lambda: _read(terminal), b"")).decode()
+        out, _ = process.communicate(timeout=30)
+    os.close(terminal)
+    assert process.returncode == 0
+    assert out.startswith("to move  ")
+    assert re.search(r"\rplanning: .*\| \d/5 \[", shown), shown
+
+
+def _read(terminal: int) -> bytes:
+    """What was written on a terminal; nothing when nobody has it open any more, which Linux calls an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
 
 
 def test_every_command_says_what_it_is_for() -> None:

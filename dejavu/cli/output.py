@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,13 +27,19 @@ def columns(rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """The same items; on a terminal, standard error shows how far it got."""
-    yield from tqdm(items, what, total, disable=None, leave=False, unit=" songs")
+    with counting(total, what) as advance:
+        for item in items:
+            yield item
+            advance()
 
 
 @contextmanager
 def counting(total: int, what: str) -> Iterator[Callable[[], object]]:
-    """Call what this gives for everything that is done; on a terminal, standard error shows how far it got."""
-    with tqdm(desc=what, total=total, disable=None, leave=False, unit=" songs") as bar:
+    """Call what this gives for every song that is done; on a terminal, standard error shows how far it got."""
+    # Some terminals do not know their size, and get a bar of none from tqdm.
+    size = shutil.get_terminal_size()
+    shape = {"ncols": size.columns - 1, "nrows": size.lines}
+    with tqdm(desc=what, total=total, disable=None, leave=False, unit=" songs", **shape) as bar:
         yield bar.update
 
 
