@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from redis_server import PREFIX, RedisServer
 
 from dejavu.config.deployment import RedisConfig
 from dejavu.config.settings import REDIS_TIMEOUT_SECONDS
+from dejavu.store import redis_client
 from dejavu.store.cache import CachedDriver
 from dejavu.store.sqlite import SqliteDriver
+from dejavu.web.rate_limit_counters import SharedCounters
 
 Opener = Callable[[RedisConfig], CachedDriver]
 Check = Callable[[CachedDriver], None]
@@ -239,6 +242,26 @@ def test_what_is_no_entry_is_a_miss_and_is_counted_and_mended(
     driver.postings(EVERYTHING)
     assert driver.status().hits - after.hits == 1000
     stays_right(driver)
+
+
+def test_a_user_with_the_documented_rights_suffices(
+    opener: Opener, driver: CachedDriver, redis: RedisServer, stays_right: Check
+) -> None:
+    rights = {"categories": ["+@read", "+@write", "+@connection", "+@scripting"], "commands": ["+info"]}
+    with redis.client() as client:
+        client.acl_setuser(
+            "modest", enabled=True, passwords=["+secret"], keys=[PREFIX.replace(" ", "?") + "*"], **rights
+        )
+    config = replace(redis.config(password="secret"), user="modest")
+    other = opener(config)
+    other.postings(EVERYTHING)
+    other.postings(EVERYTHING)
+    stays_right(other)
+    assert other.status().up
+    assert other.status().hits >= EVERYTHING.size
+    assert SharedCounters("", config=config, index=INDEX).check()
+    with redis_client.connect(config, INDEX) as client:
+        assert redis_client.check(client, config.prefix).startswith("Redis ")
 
 
 def test_neither_log_nor_status_tells_the_password_or_the_address(

@@ -69,7 +69,7 @@ def _check_results(config: ResultsConfig) -> Finding:
 def _check_redis(config: RedisConfig, index: int, owner: str) -> Finding:
     with closing(redis_client.connect(config, index)) as client:
         where = f"redis:{config.host}:{config.port}/{index}"
-        return _asked(f"redis of {owner}", where, lambda: redis_client.check(client))
+        return _asked(f"redis of {owner}", where, lambda: redis_client.check(client, config.prefix))
 
 
 def _asked(name: str, where: str, check: Callable[[], str], count: Callable[[], Counts] | None = None) -> Finding:

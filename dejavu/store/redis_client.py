@@ -27,10 +27,10 @@ def connect(config: RedisConfig, index: int) -> redis.Redis:
     )
 
 
-def check(client: redis.Redis) -> str:
-    """See whether entries could be read; the server's name and version. Raises `StoreUnavailable`."""
+def check(client: redis.Redis, prefix: str) -> str:
+    """See whether keys with this prefix could be read; the server's name and version. Raises `StoreUnavailable`."""
     try:
-        client.mget(["tunescout"])
+        client.mget([prefix])
         return f"Redis {client.info('server')['redis_version']}"
     except redis.RedisError as exc:
         raise unavailable(exc) from exc
