@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -155,6 +156,20 @@ def test_a_worker_killed_while_idle_is_replaced(pool, song):
     assert len(pool.fingerprint(song)) > 50
 
 
+@pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
+def test_a_file_is_not_blamed_where_no_worker_starts(monkeypatch, pool, song, executable):
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", executable)
+        os.kill(pool.pids()[0], signal.SIGKILL)
+        for _ in range(2):
+            eventually(lambda: gone(pool.pids()[0]))
+            with pytest.raises(Overloaded, match="No process to work on the file can be started"):
+                pool.fingerprint(song)
+        eventually(lambda: gone(pool.pids()[0]))
+
+    assert len(pool.fingerprint(song)) > 50
+
+
 def test_a_hanging_worker_is_replaced(song):
     pool = WorkerPool(1, timeout_seconds=0.2)
     (victim,) = pool.pids()
@@ -201,7 +216,7 @@ def test_closing_ends_every_process_and_every_wait(song):
 
         pool.close()
 
-        assert isinstance(working.exception(), UnsupportedMedia)
+        assert isinstance(working.exception(), Overloaded)
         assert isinstance(waiting.exception(), Overloaded)
     with pytest.raises(Overloaded):
         pool.fingerprint(song)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ from dejavu.config.settings import WORKER_RECYCLE_BYTES, WORKER_START_SECONDS
 from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
 from dejavu.service import worker_protocol
 from dejavu.service.worker_protocol import ProtocolError
+
+Columns = list[np.ndarray[Any, Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +49,12 @@ _MAX_MESSAGE = 500
 NOT_PROCESSED = "The file could not be processed; if players play it, convert it to MP3 or WAV and send that."
 
 
+class WorkerMissing(Exception):
+    """There is no process to ask: it does not start, or the pool is closed. No file is to blame."""
+
+
 class WorkerDied(Exception):
     """The process ended, or said something it never says, before it had answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The columns that a task results in, and how many seconds of sound they were made from."""
-
-    columns: list[np.ndarray[Any, Any]]
-    seconds: float
 
 
 class Worker:
@@ -81,22 +77,27 @@ class Worker:
         """Start the process where none is running, without waiting for it; raises `OSError`."""
         if self._closed or (self._process and self._process.poll() is None):
             return
-        self.restarts += self._process is not None
         self.stop()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", _MODULE],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                cwd=_MODULES_FOLDER,
-                env=_ENVIRONMENT,
-            )
-        self._connection = ours
-        self._ready = False
+        try:
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-m", _MODULE],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    cwd=_MODULES_FOLDER,
+                    env=_ENVIRONMENT,
+                )
+        except OSError:
+            ours.close()
+            raise
+        self.restarts += self._process is not None
+        self._process, self._connection, self._ready = process, ours, False
+        if self._closed:  # meanwhile, by another thread
+            process.kill()
 
     def wait_ready(self) -> None:
-        """Wait until the process takes tasks; raises `WorkerDied` where it does not come up."""
+        """Wait until the process takes tasks; raises `WorkerMissing` where it does not come up."""
         if self._ready:
             return
         try:
@@ -104,38 +105,43 @@ class Worker:
             if header != {"ready": True}:
                 raise ProtocolError("another greeting")
         except (OSError, EOFError, ProtocolError) as exc:
-            raise WorkerDied(f"it did not start: {exc}") from exc
+            raise WorkerMissing(f"it did not start: {exc}") from exc
         self._ready = True
 
-    def ask(self, task: str, descriptor: int, timeout_seconds: float, fields: Mapping[str, float | None]) -> Reply:
-        """Have a task done with an open file.
+    def ask(self, task: str, descriptor: int, timeout_seconds: float, fields: Mapping[str, float | None]) -> Columns:
+        """The columns that a task with an open file results in.
 
-        Raises the `MediaError` that the worker answers with, `TimeoutError`, and `WorkerDied`; after the last two the
-        process is gone.
+        Raises the `MediaError` that the worker answers with, `TimeoutError`, `WorkerMissing` and `WorkerDied`; after
+        the last three the process is gone.
         """
         try:
             self.start()
             self.wait_ready()
+        except (OSError, WorkerMissing) as exc:
+            self.stop()
+            raise WorkerMissing(str(exc)) from exc
+        try:
             deadline = time.monotonic() + timeout_seconds
             connection = self._open()
             worker_protocol.send(connection, {"task": task, **fields}, (descriptor,))
             header, _ = worker_protocol.receive(connection, deadline)
-            rows, seconds = _result(header)
-            columns = [
+            rows = _rows(header)
+            return [
                 np.frombuffer(worker_protocol.receive_bytes(connection, rows * kind.itemsize, deadline), kind)
                 for kind in worker_protocol.COLUMNS[task]
             ]
-        except (TimeoutError, WorkerDied):
+        except (TimeoutError, WorkerMissing):
             self.stop()
             raise
         except (OSError, EOFError, ProtocolError) as exc:
             self.stop()
+            if self._closed:
+                raise WorkerMissing("the pool was closed") from exc
             raise WorkerDied(str(exc)) from exc
-        return Reply(columns, seconds)
 
     def refresh(self) -> None:
         """Make sure that a process of modest size is running or starting; a failure to start it is left to `ask`."""
-        if self._process and _resident_bytes(self._process.pid) > WORKER_RECYCLE_BYTES:
+        if self._closed or (self._process and _resident_bytes(self._process.pid) > WORKER_RECYCLE_BYTES):
             self.stop()
         try:
             self.start()
@@ -151,19 +157,19 @@ class Worker:
             self._connection.close()
 
     def close(self) -> None:
-        """Kill the process for good, also while another thread waits for it; that one gets `WorkerDied`."""
+        """Kill the process for good, also while another thread waits for it; that one gets `WorkerMissing`."""
         self._closed = True
         if self._process:
             self._process.kill()
 
     def _open(self) -> socket.socket:
         if self._connection is None or self._closed:
-            raise WorkerDied("the pool is closed")
+            raise WorkerMissing("the pool is closed")
         return self._connection
 
 
-def _result(header: Mapping[str, Any]) -> tuple[int, float]:
-    """How many rows follow a header, and the seconds they were made from; raises what it says went wrong."""
+def _rows(header: Mapping[str, Any]) -> int:
+    """How many rows follow a header; raises what it says went wrong."""
     if "failure" in header:
         logger.error("a file made a worker fail: %s", header["failure"])
         raise UnsupportedMedia(NOT_PROCESSED)
@@ -172,12 +178,10 @@ def _result(header: Mapping[str, Any]) -> tuple[int, float]:
         if kind is None:
             raise ProtocolError(f"the error {header['error']!r}")
         raise kind(str(header.get("message"))[:_MAX_MESSAGE])
-    rows, seconds = header.get("rows"), header.get("seconds")
+    rows = header.get("rows")
     if not isinstance(rows, int) or not 0 < rows <= worker_protocol.MAX_ROWS:
         raise ProtocolError(f"{rows!r} rows")
-    if not isinstance(seconds, float) or not math.isfinite(seconds):
-        raise ProtocolError(f"{seconds!r} seconds")
-    return rows, seconds
+    return rows
 
 
 def _resident_bytes(pid: int) -> int:

@@ -133,10 +133,10 @@ class _Counted:
 
     def result(self, found: Fingerprints | Query) -> dict[str, Any]:
         """The header for what was found in them; raises `NoAudio` where that is nothing."""
-        seconds = self._samples / ANALYSIS_FS
         if not len(found):
+            seconds = self._samples / ANALYSIS_FS
             raise NoAudio(f"There is nothing to fingerprint in {seconds:.2f} s of sound: it is silent or too short.")
-        return {"rows": len(found), "seconds": seconds}
+        return {"rows": len(found)}
 
 
 def _columns(task: str, *columns: np.ndarray[Any, Any]) -> list[bytes]:

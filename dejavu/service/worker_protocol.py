@@ -20,8 +20,8 @@ COLUMNS = {
 }
 """For each task, the types of the columns in its result: hashes and offsets, and a query's ranks."""
 
-MAX_ROWS = 50_000_000
-"""More than a 24 h query has at 500 landmarks a second."""
+MAX_ROWS = 10_000_000
+"""More than the landmarks of 90 hours, for which TASK_TIMEOUT_SECONDS leaves no time."""
 
 _MAX_HEADER_BYTES = 1 << 16
 _LENGTH = struct.Struct("<I")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from dejavu.config.settings import QUEUE_LIMIT, QUEUE_WAIT_SECONDS, TASK_TIMEOUT_SECONDS
 from dejavu.errors import DecodeTimeout, Overloaded, UnsupportedMedia
 from dejavu.model import Fingerprints, Query
-from dejavu.service.worker import NOT_PROCESSED, Reply, Worker, WorkerDied
+from dejavu.service.worker import NOT_PROCESSED, Columns, Worker, WorkerDied, WorkerMissing
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +71,13 @@ class WorkerPool:
         file : has a descriptor; its position is neither used nor changed.
         Raises `UnsupportedMedia` (also where the worker crashed over it), `NoAudio`, `DecodeTimeout` and `Overloaded`.
         """
-        hashes, offsets = self._ask("fingerprint", file).columns
+        hashes, offsets = self._ask("fingerprint", file)
         return Fingerprints(hashes, offsets)
 
     def query(self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Query:
         """The landmarks of a stretch of a media file (a duration of None: to its end); otherwise as `fingerprint`."""
         fields = {"start_seconds": start_seconds, "duration_seconds": duration_seconds}
-        hashes, offsets, ranks = self._ask("query", file, **fields).columns
+        hashes, offsets, ranks = self._ask("query", file, **fields)
         return Query(hashes, offsets, ranks)
 
     def status(self) -> PoolStatus:
@@ -103,7 +103,7 @@ class WorkerPool:
         for worker in idle:
             worker.stop()
 
-    def _ask(self, task: str, file: BinaryIO, **fields: float | None) -> Reply:
+    def _ask(self, task: str, file: BinaryIO, **fields: float | None) -> Columns:
         file.flush()
         with self._borrowed() as worker:
             try:
@@ -113,6 +113,10 @@ class WorkerPool:
                     f"Decoding took longer than the {self._timeout_seconds:g} s a file may take; send a shorter one."
                 )
                 raise DecodeTimeout(message) from exc
+            except WorkerMissing as exc:
+                logger.error("no worker for task=%s: %s", task, exc)
+                message = "No process to work on the file can be started at the moment; send it again later."
+                raise Overloaded(message, round(QUEUE_WAIT_SECONDS)) from exc
             except WorkerDied as exc:
                 logger.error("worker died during task=%s: %s", task, exc)
                 raise UnsupportedMedia(NOT_PROCESSED) from exc
