@@ -122,7 +122,7 @@ def test_a_server_that_does_not_answer_is_given_up(
 
 
 def test_an_address_that_swallows_everything_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "LOOK_UP_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(settings, "DATABASE_CONNECT_TIMEOUT_SECONDS", 0.3)
     with socket.create_server((HOST, 0)) as silent:
         driver = ClickHouseDriver(ServerDatabase("clickhouse", HOST, silent.getsockname()[1], "catalogue"))
         for verb in (driver.setup, lambda: driver.postings(EVERYTHING)):

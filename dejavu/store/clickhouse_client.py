@@ -1,9 +1,10 @@
-"""Connections to one ClickHouse database, and how its trouble is told."""
+"""Connections to one ClickHouse database."""
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,13 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from clickhouse_driver import Client
-from clickhouse_driver import errors as library
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
-from dejavu.errors import StoreError, StoreUnavailable
 from dejavu.model import UInt32s
 from dejavu.store.clickhouse_arrays import ColumnsResult
+from dejavu.store.clickhouse_errors import Busy, as_store_errors
 
 # Every failed connection is logged by the library with a traceback, and raised besides.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
@@ -30,59 +30,6 @@ an insert."""
 
 _FIRST_WAIT_SECONDS = 0.002
 _LONGEST_WAIT_SECONDS = 0.1
-
-_Code = library.ErrorCodes
-
-_REFUSED = (_Code.UNKNOWN_USER, _Code.WRONG_PASSWORD, _Code.REQUIRED_PASSWORD, 516)  # 516: AUTHENTICATION_FAILED
-
-_FORBIDDEN = (_Code.READONLY, _Code.DATABASE_ACCESS_DENIED, _Code.QUERY_IS_PROHIBITED, 497)  # 497: ACCESS_DENIED
-
-_SENTENCES = {
-    _Code.UNKNOWN_DATABASE: "The ClickHouse server does not have the database of the configuration.",
-    _Code.UNKNOWN_TABLE: "A table is missing in the ClickHouse database; a restart creates it.",
-    _Code.TIMEOUT_EXCEEDED: "The ClickHouse server did not answer in time.",
-    _Code.TOO_MANY_SIMULTANEOUS_QUERIES: "The ClickHouse server has too many queries to answer.",
-    _Code.MEMORY_LIMIT_EXCEEDED: "The ClickHouse server may not use as much memory as this needs.",
-    _Code.NOT_ENOUGH_SPACE: "The disk of the ClickHouse server is full.",
-    _Code.TOO_MANY_PARTS: "The ClickHouse server has more rows to merge than it can; it will take more later.",
-    **dict.fromkeys(_REFUSED, "The ClickHouse server refuses the user or the password of the configuration."),
-    **dict.fromkeys(_FORBIDDEN, "The ClickHouse server does not allow its user to do this."),
-}
-"""What an operator can act on, by the server's error code."""
-
-_UNKNOWN_SETTING = (_Code.BAD_ARGUMENTS, _Code.UNKNOWN_SETTING)
-
-_OUR_MISTAKES = (
-    _Code.CANNOT_PARSE_TEXT,
-    _Code.NO_SUCH_COLUMN_IN_TABLE,
-    _Code.NUMBER_OF_COLUMNS_DOESNT_MATCH,
-    _Code.NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
-    _Code.ILLEGAL_TYPE_OF_ARGUMENT,
-    _Code.UNKNOWN_FUNCTION,
-    _Code.UNKNOWN_IDENTIFIER,
-    _Code.UNKNOWN_TYPE,
-    _Code.TYPE_MISMATCH,
-    _Code.SYNTAX_ERROR,
-    _Code.ALIAS_REQUIRED,
-    _Code.ILLEGAL_PREWHERE,
-)
-"""A statement or a value that is wrong on every attempt is a bug, and no reason to leave the server alone."""
-
-
-class UnknownDatabase(StoreUnavailable):
-    """The server has no database of this name."""
-
-
-class NotAllowed(StoreUnavailable):
-    """The server's user has no right to do this."""
-
-
-class UnknownSetting(StoreError):
-    """The server is too old for a setting."""
-
-
-class _Busy(StoreUnavailable):
-    """Somebody else's query has this id."""
 
 
 class ClickHouse:
@@ -144,7 +91,8 @@ class ClickHouse:
 
     def run_outside(self, statement: str) -> None:
         """Carry out a statement that gives nothing, where the database may not be there yet."""
-        with _as_store_errors(), self._connect(database="") as client:
+        with as_store_errors(), self._connect(database="") as client:
+            _make_ready(client, settings.LOOK_UP_TIMEOUT_SECONDS)
             client.execute(statement)
 
     def insert(self, statement: str, *columns: UInt32s) -> None:
@@ -172,7 +120,7 @@ class ClickHouse:
                 with self._taken(settings.INSERT_TIMEOUT_SECONDS) as client:
                     client.execute(statement, _when_asked(rows), query_id=query_id)
                 return
-            except _Busy:
+            except Busy:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(pause_seconds)
@@ -195,11 +143,8 @@ class ClickHouse:
             self._disown_inherited()
             client = self._idle.pop() if self._idle else self._connect(self.name)
         try:
-            with _as_store_errors():
-                # The server's greeting must not take as long as an insert may: the time is set after it.
-                if not client.connection.connected:
-                    client.connection.connect()
-                client.connection.socket.settimeout(timeout_seconds)
+            with as_store_errors():
+                _make_ready(client, timeout_seconds)
                 yield client
         except BaseException:
             client.disconnect()
@@ -229,7 +174,7 @@ class ClickHouse:
             password=self._database.password or "",
             client_name="tunescout",
             connect_timeout=settings.DATABASE_CONNECT_TIMEOUT_SECONDS,
-            send_receive_timeout=settings.LOOK_UP_TIMEOUT_SECONDS,
+            send_receive_timeout=settings.DATABASE_CONNECT_TIMEOUT_SECONDS,
             sync_request_timeout=settings.DATABASE_CONNECT_TIMEOUT_SECONDS,
             compression="lz4",
             settings=_SETTINGS,
@@ -245,6 +190,17 @@ _SETTINGS = {
     "use_query_condition_cache": 0,
 }
 """For every statement; servers that do not know one of them pass over it."""
+
+
+def _make_ready(client: Client, timeout_seconds: float) -> None:
+    """Connect it where it is not, or no longer; from then on the server may be silent for so long."""
+    connection, watch = client.connection, select.poll()
+    if connection.connected:
+        watch.register(connection.socket, select.POLLIN)
+    # All that comes in on an idle connection is its end. A greeting must not take as long as an insert may.
+    if not connection.connected or watch.poll(0):
+        connection.connect()
+    connection.socket.settimeout(timeout_seconds)
 
 
 def _bounds(timeout_seconds: float) -> dict[str, int]:
@@ -263,34 +219,3 @@ def _external(asked: Mapping[str, UInt32s] | None) -> list[dict[str, object]]:
 def _when_asked(rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:
     """A generator, which the library starts only when the server has accepted the statement."""
     yield from rows()
-
-
-@contextmanager
-def _as_store_errors() -> Iterator[None]:
-    try:
-        yield
-    except library.ServerException as exc:
-        raise _from_server(exc) from exc
-    except (library.TypeMismatchError, library.LogicalError, library.UnknownTypeError) as exc:
-        raise StoreError("The ClickHouse client was given something that it cannot send.") from exc
-    except library.SocketTimeoutError as exc:
-        raise StoreUnavailable("The ClickHouse server did not answer in time.") from exc
-    except TimeoutError as exc:
-        raise StoreUnavailable("The ClickHouse server did not answer in time.") from exc
-    except (library.Error, EOFError, OSError) as exc:
-        # Without the address that str(exc) may hold: the sentence may be shown to clients.
-        raise StoreUnavailable("The ClickHouse server cannot be reached.") from exc
-
-
-def _from_server(exc: library.ServerException) -> StoreError:
-    code = exc.code
-    if code in _UNKNOWN_SETTING:
-        return UnknownSetting(f"The ClickHouse server does not know a setting (error {code}).")
-    if code in _OUR_MISTAKES:
-        return StoreError(f"The ClickHouse server does not understand a statement (error {code}).")
-    if code == _Code.QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING:
-        return _Busy("Somebody else is storing or deleting this song; try again.")
-    sentence = _SENTENCES.get(code, f"The ClickHouse server cannot do this at the moment (error {code}).")
-    if code == _Code.UNKNOWN_DATABASE:
-        return UnknownDatabase(sentence)
-    return (NotAllowed if code in _FORBIDDEN else StoreUnavailable)(sentence)

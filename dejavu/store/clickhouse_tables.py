@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from dejavu.errors import FormatMismatch, NotSetUp, StoreUnavailable
 from dejavu.store import clickhouse_sql as sql
-from dejavu.store.clickhouse_client import ClickHouse, NotAllowed, UnknownDatabase, UnknownSetting
+from dejavu.store.clickhouse_client import ClickHouse
+from dejavu.store.clickhouse_errors import NotAllowed, UnknownDatabase, UnknownSetting
 
 _log = logging.getLogger(__name__)
 
