@@ -192,8 +192,8 @@ WRITE_LANE_WAITING = 16
 """Fingerprinted songs, of a few hundred kilobytes each, that may wait to be stored on one instance."""
 
 DATABASE_CONNECT_TIMEOUT_SECONDS = 2.0
-"""What connecting to a database server may take, and a sign of life on a connection that was idle. The next room answers
-in 2 ms, the next continent in 0.3 s."""
+"""What connecting to a database server may take, and a sign of life on a connection that was idle. The next room
+answers in 2 ms, the next continent in 0.3 s."""
 
 LOOK_UP_TIMEOUT_SECONDS = 5.0
 """What one look-up may take, waiting included. Ten times what 50 million hashes need on a cold disk."""
