@@ -14,9 +14,12 @@ from pathlib import Path
 
 import media
 import pytest
+import requests
 from processes import eventually
 from servers import DEADLINE_SECONDS, Server, make_config, wait_until_gone
 from wire import assert_error, post
+
+from dejavu.config.settings import KEEP_ALIVE_SECONDS, SERVER_THREADS
 
 pytestmark = pytest.mark.server
 
@@ -86,6 +89,14 @@ class TestMany:
             eventually(lambda: len(list(Path(f"/proc/{serving}/fd").iterdir())) > 1024)
         assert own_server.get("/api/health").status_code == 200
         assert own_server.descendants()[0] == serving
+
+    def test_silent_connections_hold_no_thread_and_no_stop(self, own_server: Server) -> None:
+        with ExitStack() as connections:
+            for _ in range(5 * SERVER_THREADS):
+                connections.enter_context(socket.create_connection(own_server.address))
+            assert requests.get(f"{own_server.url}/api/health", timeout=4).status_code == 200
+            own_server.signal(signal.SIGTERM)
+            assert own_server.process.wait(KEEP_ALIVE_SECONDS - 5) == 0
 
 
 class TestRestart:

@@ -11,11 +11,13 @@ import json
 import logging
 import os
 import resource
+import selectors
 import signal
 import socket
 import struct
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from types import FrameType
 from typing import Any, Protocol
@@ -26,7 +28,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError, HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.http import errors as http_errors
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from dejavu.config import settings
 from dejavu.errors import ConfigError, TuneScoutError
@@ -81,7 +83,10 @@ class ServerLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
 
 
 class ServerWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, with errors in JSON and answers that reach whoever is still sending."""
+    """gunicorn's threaded worker, with errors in JSON and answers that reach whoever is still sending.
+
+    `pending_conns` are its new connections over which nothing has come yet, the oldest first.
+    """
 
     def init_signals(self) -> None:
         """Leave Ctrl-C, which a terminal sends to every process, to the parent: it stops this one in order."""
@@ -95,6 +100,18 @@ class ServerWorker(ThreadWorker):  # type: ignore[misc]
             _log.info("stopping; requests in flight are answered first")
             for listener in self.sockets:
                 listener.close()
+            for conn in self.pending_conns:
+                conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a thread to who has sent something; gunicorn's own gives it to who has just connected, for seconds."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + self.cfg.keepalive
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle_request(self, req: Any, conn: TConn) -> bool:
         """Answer, then read on for a while from a client that was refused before it had sent everything."""
