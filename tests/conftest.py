@@ -10,6 +10,7 @@ from pathlib import Path
 import media
 import pytest
 from clickhouse import ClickHouseServer
+from fleet import Fleet
 from mariadb import MariaDB
 from redis_server import RedisServer
 from servers import PROJECT, Server
@@ -78,6 +79,13 @@ def own_clickhouse(tmp_path: Path) -> Iterator[ClickHouseServer]:
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
     """A running MariaDB server; each test has databases of its own on it and leaves it running."""
     with MariaDB(tmp_path_factory.mktemp("mariadb")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory, clickhouse: ClickHouseServer, mariadb: MariaDB) -> Iterator[Fleet]:
+    """A running service over servers of every kind, which tests may kill and start again."""
+    with Fleet(tmp_path_factory.mktemp("fleet"), clickhouse, mariadb) as running:
         yield running
 
 

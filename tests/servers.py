@@ -104,6 +104,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            process_group=0,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -145,9 +146,9 @@ class Server:
         assert self.wait() == 0, self.log
 
     def kill(self) -> None:
-        """End it as a power failure would, with everything it has started."""
+        """End it as a power failure would: with everything it has started, in the same instant."""
         started = self.descendants()
-        self.signal(signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
         wait_until_gone(started)
 

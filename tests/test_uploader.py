@@ -679,9 +679,7 @@ def test_a_service_that_is_killed_and_started_again_is_waited_for(tmp_path: Path
         arguments = ("--token", SERVICE_TOKEN, "--workers", "2", "--report", report, folder)
         with start(server.url, *arguments) as process:
             server.wait_for(r"route=/api/fingerprint status=200")
-            for pid in [server.process.pid, *server.descendants()]:
-                os.kill(pid, signal.SIGKILL)
-            server.wait()
+            server.kill()
             assert process.stderr
             assert any(line.startswith("Waiting: ") for line in process.stderr)
             server.start({"PORT": str(server.address[1])})
