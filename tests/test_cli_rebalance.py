@@ -96,6 +96,7 @@ def moves(ended: tuple[int, str, str], what: str) -> int:
     return sum(int(line[1]) for line in lines if line)
 
 
+@pytest.mark.parametrize("databases", ["every kind"], indirect=True)
 def test_check_tells_what_every_server_is(tmp_path: Path, databases: Databases, redis: RedisServer) -> None:
     with service(tmp_path, databases, redis):
         code, out, err = run(tmp_path / "config.json", "check")
