@@ -143,8 +143,9 @@ class TestStart:
     def test_an_impossible_port(self, tmp_path: Path, port: str) -> None:
         assert self.fails(Server(tmp_path), PORT=port).startswith("PORT:")
 
-    def test_an_impossible_host(self, tmp_path: Path) -> None:
-        assert "HOST" in self.fails(Server(tmp_path), HOST="192.0.2.1")
+    @pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])
+    def test_an_impossible_host(self, tmp_path: Path, host: str) -> None:
+        assert "HOST" in self.fails(Server(tmp_path), HOST=host)
 
     def test_a_port_that_is_taken(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 _LONGEST_SHOWN = 60
 """Characters of a wrong value that a message repeats."""
+
+_HIGHEST_NUMBER = 10**12
+"""More seconds or megabytes than anything has, and few enough to calculate with."""
 
 
 class JsonObject(dict[str, Any]):
@@ -109,9 +111,12 @@ class Section:
         value = self._take(key, None)
         if value is None:
             return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            self._expected("a number above 0, or null for no limit", value, self.locate(key))
+        elif value > _HIGHEST_NUMBER:
+            self._expected(f"at most {_HIGHEST_NUMBER}, or null for no limit", value, self.locate(key))
+        else:
             return float(value)
-        self._expected("a number above 0, or null for no limit", value, self.locate(key))
         return None
 
     def texts(self, key: str) -> dict[str, str]:

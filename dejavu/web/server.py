@@ -185,8 +185,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(settings.SERVER_CONNECTIONS)
-    except OSError as exc:
-        message = f"Cannot listen on {host} port {port}: {exc.strerror}; choose another with HOST and PORT."
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "no such name can be"
+        message = f"Cannot listen on {host} port {port}: {reason}; choose another with HOST and PORT."
         raise ConfigError(message) from exc
     # Connections inherit these from the listening socket; gunicorn itself would wait for a silent client for ever.
     patience = struct.pack("ll", settings.CLIENT_IDLE_SECONDS, 0)
