@@ -70,9 +70,10 @@ def served(songs: Sequence[Recording]) -> Iterator[Server]:
         yield server
 
 
-def upload(server: Server, songs: Sequence[Recording]) -> None:
-    """Add the songs with tunescout_uploader.py; ends the command where one of them cannot be added."""
+def upload(server: Server, songs: Sequence[Recording], workers: int = 4) -> None:
+    """Add the songs with tunescout_uploader.py, so many at a time; ends the command where one cannot be added."""
     command = [sys.executable, str(PROJECT / "tunescout_uploader.py"), "--server", server.url, "--token", TOKEN]
+    command += ["--workers", str(workers)]
     done = subprocess.run([*command, *(str(song.path) for song in songs)], stdout=sys.stderr, check=False)
     if done.returncode:
         raise SystemExit("Not every song could be added to the catalogue; the uploader says above which.")

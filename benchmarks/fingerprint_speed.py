@@ -13,10 +13,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from hashlib import sha1
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,14 +26,12 @@ from tqdm import tqdm
 
 from benchmarks.material import Recording, recordings
 from benchmarks.report import Table, Target, make_parser, publish
+from benchmarks.tracks import TRACK_SECONDS, make_fingerprints
 from dejavu.audio.decode import decode
-from dejavu.config.settings import ANALYSIS_FS, DEFAULT_FS
-from dejavu.fingerprint.extract import Samples, extract_reference
+from dejavu.config.settings import DEFAULT_FS
+from dejavu.fingerprint.extract import extract_reference
 from dejavu.model import Fingerprints
 from dejavu.store.sqlite import SqliteDriver
-
-TRACK_SECONDS = 240.0
-"""Four minutes, what a track is taken to last."""
 
 WAYS = ("fingerprint", "resample", "decode")
 
@@ -141,28 +138,12 @@ def _sizes(
     """What catalogues take: of the recordings as they are, in order and shuffled, and of four-minute tracks."""
     songs = [(recording.seconds, found) for recording, found in zip(chosen, prints, strict=True)]
     shuffled = rng.sample(songs, len(songs))
-    long = [
-        (TRACK_SECONDS, extract_reference(_track(chosen, rng)))
-        for _ in tqdm(range(tracks), desc="making tracks", unit="track")
-    ]
+    long = [(TRACK_SECONDS, found) for found in make_fingerprints(chosen, tracks, rng)]
     return {
         "recordings": _size(songs),
         "recordings, shuffled": _size(shuffled),
         "four-minute tracks": _size(long),
     }
-
-
-def _track(chosen: Sequence[Recording], rng: random.Random) -> Iterator[Samples]:
-    """Four minutes of recordings one after the other."""
-    left = int(TRACK_SECONDS * ANALYSIS_FS)
-    order: Iterable[Recording] = chain.from_iterable(iter(lambda: rng.sample(chosen, len(chosen)), None))
-    for recording in order:
-        with recording.path.open("rb") as file:
-            for block in decode(file):
-                yield block[:left]
-                left -= block.size
-                if left <= 0:
-                    return
 
 
 def _size(songs: Sequence[tuple[float, Fingerprints]]) -> dict[str, float]:

@@ -23,6 +23,10 @@ CHANGED = ("speed", "tempo", "pitch")
 ALL_LENGTHS = (3.0, 5.0, 10.0)
 """Seconds; the lengths of clips that other systems were measured with."""
 
+_FRAMES_OF_MP3 = (
+    "-f mp3 -c:a libmp3lame -b:a 128k -ar 44100 -ac 2 -map_metadata -1 -id3v2_version 0 -write_xing 0 pipe:1"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -107,6 +111,13 @@ def as_mp3(clip: Clip) -> bytes:
     encoded = io.BytesIO()
     AudioSegment.from_wav(clip.path).export(encoded, format="mp3", bitrate="128k")
     return encoded.getvalue()
+
+
+def encode_mp3(path: Path) -> bytes:
+    """A whole file as MP3, 128 kbit/s, stereo, with nothing but frames: those of another may follow them."""
+    require_ffmpeg()
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), *_FRAMES_OF_MP3.split()]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
 
 
 def _folder(variable: str, default: str, needed: str, what: str) -> Path:

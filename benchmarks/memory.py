@@ -5,7 +5,6 @@ Hours of real music in one MP3 are added to the catalogue and then sent as a cli
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -16,14 +15,12 @@ import requests
 from tqdm import tqdm
 
 from benchmarks.catalogue import TOKEN, Server, served
-from benchmarks.material import Recording, audio_folder, recordings, require_ffmpeg
+from benchmarks.material import Recording, audio_folder, encode_mp3, recordings
 from benchmarks.processes import PeakMemory, peak_resident_bytes, reset_peak
 from benchmarks.report import OUT, Table, Target, make_parser, publish
 
 SECONDS_PER_HOUR = 3600
 MB = 1_000_000
-
-_ENCODE = "-f mp3 -c:a libmp3lame -b:a 128k -ar 44100 -ac 2 -map_metadata -1 -id3v2_version 0 -write_xing 0 pipe:1"
 
 _TIMEOUT_SECONDS = 3600.0
 
@@ -82,14 +79,13 @@ def _long_file(hours: float) -> Path:
     path = OUT / "long" / f"{audio_folder().name}-{hours:g}h.mp3"
     if path.is_file():
         return path
-    require_ffmpeg()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     encoded: dict[Path, bytes] = {}
     with unfinished.open("wb") as file, tqdm(desc="encoding", unit="s") as bar:
         for recording, seconds in _enough(hours * SECONDS_PER_HOUR):
             if recording.path not in encoded:
-                encoded[recording.path] = _encode(recording.path)
+                encoded[recording.path] = encode_mp3(recording.path)
             file.write(encoded[recording.path])  # frames of MP3 can follow each other as they are
             bar.update(round(seconds))
     return unfinished.replace(path)
@@ -102,11 +98,6 @@ def _enough(seconds: float) -> Iterator[tuple[Recording, float]]:
         left -= recording.seconds
         if left <= 0:
             return
-
-
-def _encode(path: Path) -> bytes:
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), *_ENCODE.split()]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
 
 
 def _watched(server: Server, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

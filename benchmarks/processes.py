@@ -11,7 +11,10 @@ from typing import Self
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
+_BUSY_STATES = ("R", "D")
+
 _SAMPLE_SECONDS = 0.05
+_STATE_SAMPLE_SECONDS = 0.01
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -75,6 +78,47 @@ class PeakMemory:
         except OSError:
             return  # one of them ended while they were listed
         self.bytes = max([self.bytes, *(peak_resident_bytes(pid) for pid in pids)])
+
+
+class BusyShare:
+    """Watches processes while a `with` block runs: `share` (0..1) is how much of their time they had work.
+
+    That is: their main thread computed, waited for a core to compute on, or waited for the disk.
+    """
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = list(pids)
+        self._seen = self._busy = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def share(self) -> float:
+        """Of what was seen so far; nan before anything was."""
+        return self._busy / self._seen if self._seen else float("nan")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_STATE_SAMPLE_SECONDS):
+            self._seen += len(self._pids)
+            self._busy += sum(_state(pid) in _BUSY_STATES for pid in self._pids)
+
+
+def _state(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "gone"
+    return text.rpartition(")")[2].split()[0]
 
 
 def _cpu_ticks(pid: int) -> int:

@@ -21,6 +21,7 @@ from benchmarks.catalogue import Server, served
 from benchmarks.client import CLIP_SECONDS, Client, Reply, Request, by_kind, make_requests
 from benchmarks.material import recordings
 from benchmarks.report import Table, Target, make_parser, percent, publish, quantiles
+from benchmarks.stages import log_lines
 from dejavu.audio.decode import decode
 from dejavu.config.settings import FIRST_ASK_HASHES
 from dejavu.fingerprint.extract import extract_query
@@ -29,11 +30,6 @@ IN_PROCESS_ROUNDS = 5
 
 PARTS = ("upload_and_http", "decode", "fingerprint", "look_up", "align", "store")
 """What a request consists of; `upload_and_http` is all that no stage accounts for."""
-
-_LOG_LINE = re.compile(
-    r"request id=(?P<id>\w+) .*route=/api/recognize .* fingerprint_ms=(?P<fingerprint>\S+) look_up_ms=(?P<look_up>\S+)"
-    r" align_ms=(?P<align>\S+) store_ms=(?P<store>\S+) asked_hashes=(?P<asked>\d+)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +54,11 @@ def main() -> None:
     with served(recordings("reference")) as server:
         replies = _post(server, requests, options.rounds)
         server.stop()
-        log = server.log
+        lines = log_lines(server.log, (reply for _, reply in replies))
     decoding_shares = {id(request): _decoding_share(request.media) for request in tqdm(requests, desc="in process")}
     measured = [
         _parts(request, reply, match, decoding_shares[id(request)])
-        for (request, reply), match in zip(replies, _lines(log, replies), strict=True)
+        for (request, reply), match in zip(replies, lines, strict=True)
     ]
     kinds = {kind: _summary([one for one in measured if one.request.kind == kind]) for kind in by_kind(requests)} | {
         "all": _summary(measured)
@@ -96,14 +92,6 @@ def _post(server: Server, requests: Sequence[Request], rounds: int) -> list[tupl
             client.recognise(request)
         turns = [request for _ in range(rounds) for request in requests]
         return [(request, client.recognise(request)) for request in tqdm(turns, desc="posting", unit="request")]
-
-
-def _lines(log: str, replies: Sequence[tuple[Request, Reply]]) -> list[re.Match[str]]:
-    by_id = {match["id"]: match for match in _LOG_LINE.finditer(log)}
-    missing = [reply for _, reply in replies if reply.request_id not in by_id]
-    if missing:
-        raise SystemExit(f"{len(missing)} requests were not answered as they should be; the first: {missing[0]}")
-    return [by_id[reply.request_id] for _, reply in replies]
 
 
 def _decoding_share(media: bytes) -> float:
