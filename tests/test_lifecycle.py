@@ -9,7 +9,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import media
@@ -19,7 +19,7 @@ from processes import eventually
 from servers import DEADLINE_SECONDS, Server, make_config, wait_until_gone
 from wire import assert_error, post
 
-from dejavu.config.settings import KEEP_ALIVE_SECONDS, SERVER_THREADS
+from dejavu.config.settings import KEEP_ALIVE_SECONDS, QUEUE_LIMIT, SERVER_THREADS
 
 pytestmark = pytest.mark.server
 
@@ -97,6 +97,36 @@ class TestMany:
             assert requests.get(f"{own_server.url}/api/health", timeout=4).status_code == 200
             own_server.signal(signal.SIGTERM)
             assert own_server.process.wait(KEEP_ALIVE_SECONDS - 5) == 0
+
+    def test_a_full_queue_refuses_at_once_and_keeps_nobody_else_waiting(self, own_server: Server) -> None:
+        too_short = media.wav(media.music(0.05))
+        decoders = own_server.decoders()
+        for pid in decoders:
+            os.kill(pid, signal.SIGSTOP)
+        room = len(decoders) + QUEUE_LIMIT
+        with ThreadPoolExecutor(room) as clients:
+            answers = [clients.submit(own_server.recognize, too_short) for _ in range(room)]
+            eventually(lambda: own_server.get("/api/health").json()["workers"]["waiting"] == QUEUE_LIMIT)
+            assert_error(own_server.recognize(too_short), 503, "overloaded")
+            assert_error(own_server.get(f"/api/fetch/{'a' * 20}"), 404, "unknown_token")
+            for pid in decoders:
+                os.kill(pid, signal.SIGCONT)
+            assert {answer.result().status_code for answer in answers} == {422}
+
+
+class TestDamage:
+    def test_what_nobody_foresaw_is_an_error_like_any_other(
+        self, own_server: Server, tune: media.Samples, tmp_path: Path
+    ) -> None:
+        song = media.wav(tune)
+        assert own_server.fingerprint(song).status_code == 200
+        for path in tmp_path.glob("fingerprints-*.sqlite"):
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("UPDATE postings SET entries = CAST(entries || x'00' AS BLOB)")
+        answer = own_server.recognize(song)
+        assert_error(answer, 500, "internal_error")
+        own_server.wait_for(f"request failed id={answer.headers['X-Request-ID']} route=/api/recognize\nTraceback")
+        assert own_server.get("/api/health").status_code == 200
 
 
 class TestRestart:
