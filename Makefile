@@ -40,7 +40,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-BENCHMARKS := accuracy calibration fingerprint_speed recognise load memory stores side_by_side bulk_upload
+BENCHMARKS := accuracy calibration fingerprint_speed recognise load memory stores side_by_side bulk_upload outages
 
 bench: $(VENV)/installed-dev
 	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done

@@ -19,14 +19,18 @@ from dejavu.config.database import Database, SqliteDatabase
 sys.path.append(str(PROJECT / "tests"))  # the tests' servers are the real ones, so there is one way to start them
 
 from clickhouse import ClickHouseServer
+from fleet import Killable, Silence, killed
 from mariadb import MariaDB
 from redis_server import RedisServer
 from servers import Server
 
 __all__ = [
     "ClickHouseServer",
+    "Killable",
     "MariaDB",
     "RedisServer",
+    "Silence",
+    "killed",
     "private_clickhouse",
     "private_mariadb",
     "private_redis",
