@@ -135,6 +135,6 @@ def test_every_variable_with_a_secret_is_used() -> None:
     assert general in json.dumps(asdict(alone), default=str)
 
 
-@pytest.mark.parametrize("name", ["config.json", "config.example.json"])
+@pytest.mark.parametrize("name", ["config.json", "config.example.json", "config.mixed.example.json"])
 def test_the_configurations_that_are_shipped_can_be_read(name: str) -> None:
     assert parse_deployment(json.loads((PROJECT / name).read_text("utf-8")), PROJECT, {}).instances
