@@ -61,10 +61,13 @@ class MariaDB:
         return self._process
 
     def _install(self) -> None:
-        (self._folder / "data").mkdir(parents=True)
+        for name in ("data", "tmp"):
+            (self._folder / name).mkdir(parents=True)
         settings: dict[str, str | int] = {
             "datadir": str(self._folder / "data"),
             "socket": str(self._sockets / "socket"),
+            # Each server that starts removes what looks like a temporary table there, also those of another.
+            "tmpdir": str(self._folder / "tmp"),
             "pid_file": str(self._folder / "pid"),
             "log_error": str(self._folder / "error.log"),
             "port": self.port,
