@@ -55,6 +55,13 @@ def test_work_that_waited_past_its_deadline_is_not_begun(lane, gate):
     begun = threading.Event()
     late = lane.start(begun.set, timeout_seconds=0.0)
     gate.set()
-    with pytest.raises(LaneTimeout):
+    with pytest.raises(LaneFull):
         late.future.result(10)
     assert not begun.is_set()
+
+
+def test_work_that_only_waited_is_given_up_and_its_place_with_it(lane, gate):
+    lane.start(gate.wait, timeout_seconds=10)
+    for _ in range(3):
+        with pytest.raises(LaneFull, match="waited past its deadline"):
+            lane.start(lambda: 42, timeout_seconds=0.01).result()

@@ -13,9 +13,9 @@ import pytest
 from driver_contract import DriverContract, Opener
 from driver_data import as_set, expected, fingerprints, from_pairs, sha1
 
-from dejavu.errors import FormatMismatch, StoreUnavailable
+from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.model import Fingerprints
-from dejavu.store import sqlite_postings
+from dejavu.store import sqlite_file, sqlite_postings
 from dejavu.store.sqlite import SqliteDriver
 from dejavu.store.sqlite_results import SqliteResults
 
@@ -51,6 +51,22 @@ def test_songs_on_both_sides_of_a_generation(driver: SqliteDriver, path: Path) -
         del stored[song_id]
         assert as_set(driver.postings(EVERYTHING)) == expected(stored, EVERYTHING)
     assert _execute(path, "SELECT count(*) FROM postings") == [(0,)]
+
+
+def test_a_file_that_others_write_to_all_the_time_is_an_overload_and_no_outage(
+    driver: SqliteDriver, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_SECONDS", 0.05)
+    impatient = SqliteDriver(path)
+    with sqlite3.connect(path, isolation_level=None) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Overloaded):
+            impatient.insert("a song", sha1(1), fingerprints(1))
+        assert len(impatient.postings(EVERYTHING)) == 0
+        holder.execute("ROLLBACK")
+    holder.close()
+    impatient.insert("a song", sha1(1), fingerprints(1))
+    impatient.close()
 
 
 def test_a_song_deleted_elsewhere_is_not_found_by_who_knew_it(driver: SqliteDriver, path: Path) -> None:

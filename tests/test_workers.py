@@ -183,6 +183,23 @@ def test_a_hanging_worker_is_replaced(song):
     pool.close()
 
 
+def test_songs_to_be_added_leave_a_worker_for_clips(song):
+    pool = WorkerPool(2)
+    for process in pool.pids():
+        os.kill(process, signal.SIGSTOP)
+    with ThreadPoolExecutor(3) as threads:
+        adding = [threads.submit(pool.fingerprint, song) for _ in range(2)]
+        eventually(lambda: (pool.status().busy, pool.status().waiting) == (1, 1))
+        asking = threads.submit(pool.query, song)
+        eventually(lambda: (pool.status().busy, pool.status().waiting) == (2, 1))
+        for process in pool.pids():
+            os.kill(process, signal.SIGCONT)
+        assert len(asking.result()) > 50
+        assert all(len(added.result()) > 50 for added in adding)
+    assert (pool.status().busy, pool.status().waiting) == (0, 0)
+    pool.close()
+
+
 def test_who_cannot_wait_is_turned_away(monkeypatch, song):
     monkeypatch.setattr(workers, "QUEUE_WAIT_SECONDS", 0.3)
     pool = WorkerPool(1, queue_limit=1)

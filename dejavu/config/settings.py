@@ -259,9 +259,9 @@ FORM_MAX_PARTS = 16
 # --- Server ---------------------------------------------------------------------------------------------------------
 
 SERVER_THREADS = 64
-"""Requests handled at a time. A thread waits: for the body of an upload, for a worker process, for a database. Few
-would let as many slow uploaders keep everybody out; 64 cost some megabytes. The CPU is shared out by the process pool,
-not by these."""
+"""Requests handled at a time, beside one for each worker. A thread waits: for the body of an upload, for a worker
+process, for a database. Few would let as many slow uploaders keep everybody out; 64 cost some megabytes. The CPU is
+shared out by the process pool, not by these."""
 
 SERVER_CONNECTIONS = 1000
 """Open connections, waiting and kept-alive ones included; more wait in the listen queue."""

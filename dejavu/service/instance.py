@@ -101,7 +101,16 @@ class Instance:
             raise StoreUnavailable(f"{self.name} has too many questions waiting.") from exc
 
     def answer(self, pending: Pending[Answer]) -> Answer:
-        """Wait for the answer; where there is none, raise `StoreUnavailable` and leave the database alone for now."""
+        """Wait for the answer; where there is none, raise `StoreUnavailable` and leave the database alone for now.
+
+        A question that never came to be asked says nothing against the database.
+        """
+        try:
+            return self._await(pending)
+        except LaneFull as exc:
+            raise StoreUnavailable(f"{self.name} has too many questions waiting.") from exc
+
+    def _await(self, pending: Pending[Answer]) -> Answer:
         try:
             return pending.result()
         except LaneTimeout as exc:
@@ -123,9 +132,9 @@ class Instance:
             pending = self._inserts.start(
                 lambda: self._driver.insert(name, sha1, fingerprints), settings.INSERT_TIMEOUT_SECONDS
             )
+            song = self._await(pending)
         except LaneFull as exc:
             raise Overloaded("Too many songs are waiting to be stored; try again.", retry_after_seconds=5) from exc
-        song = self.answer(pending)
         self._counted_at = 0.0
         return song
 

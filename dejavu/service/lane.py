@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 class LaneFull(Exception):
-    """All threads are busy and the queue is full; nothing was started."""
+    """All threads are busy, and there was no place to wait or no end to it; nothing was started."""
 
 
 class LaneTimeout(Exception):
@@ -28,10 +28,16 @@ class Pending(Generic[Answer]):
     deadline: float
 
     def result(self) -> Answer:
-        """Wait for the answer until the deadline; raise `LaneTimeout` then, or whatever the work raised."""
+        """Wait for the answer until the deadline; raise whatever the work raised.
+
+        Raises `LaneTimeout` for work that is still running then, and `LaneFull` for work that has only waited: that
+        says nothing about who would have done it.
+        """
         try:
             return self.future.result(max(0.0, self.deadline - time.monotonic()))
         except TimeoutError as exc:
+            if self.future.cancel():
+                raise LaneFull("The work waited past its deadline.") from exc
             raise LaneTimeout("The work was not done by its deadline.") from exc
 
 
@@ -50,16 +56,16 @@ class Lane:
         if not self._places.acquire(blocking=False):
             raise LaneFull("The lane is full.")
         deadline = time.monotonic() + timeout_seconds
-        return Pending(self._threads.submit(self._run, work, deadline), deadline)
-
-    def _run(self, work: Callable[[], Answer], deadline: float) -> Answer:
-        try:
-            if time.monotonic() >= deadline:
-                raise LaneTimeout("The work waited past its deadline.")
-            return work()
-        finally:
-            self._places.release()
+        future = self._threads.submit(_run, work, deadline)
+        future.add_done_callback(lambda _: self._places.release())
+        return Pending(future, deadline)
 
     def close(self) -> None:
         """Drop what waits, and return when what is running has ended."""
         self._threads.shutdown(cancel_futures=True)
+
+
+def _run(work: Callable[[], Answer], deadline: float) -> Answer:
+    if time.monotonic() >= deadline:
+        raise LaneFull("The work waited past its deadline.")
+    return work()

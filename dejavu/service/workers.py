@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from dejavu.config.settings import QUEUE_LIMIT, QUEUE_WAIT_SECONDS, TASK_TIMEOUT_SECONDS
 from dejavu.errors import DecodeTimeout, Overloaded, UnsupportedMedia
@@ -23,6 +23,8 @@ from dejavu.model import Fingerprints, Query
 from dejavu.service.worker import NOT_PROCESSED, Columns, Worker, WorkerDied, WorkerMissing
 
 logger = logging.getLogger(__name__)
+
+Task = Literal["fingerprint", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class PoolStatus:
 class WorkerPool:
     """Fingerprints media in other processes. Safe for several threads.
 
-    A file that makes its worker crash or hang costs its own request and no other; the worker is replaced.
+    A file that makes its worker crash or hang costs its own request and no other; the worker is replaced. Songs to be
+    added, which may be days long, never have all workers: one is left for clips.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class WorkerPool:
         queue_limit: int = QUEUE_LIMIT,
         timeout_seconds: float = TASK_TIMEOUT_SECONDS,
     ) -> None:
-        """Start `size` workers (None: one for each usable CPU) and wait until they are ready.
+        """Start `size` workers (None: `default_size`) and wait until they are ready.
 
         queue_limit : how many requests may wait for a worker. timeout_seconds : what one file may take.
         """
@@ -55,8 +58,9 @@ class WorkerPool:
         self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         self._closed = False
-        self._waiters: deque[SimpleQueue[Worker | None]] = deque()
-        self._workers = [Worker() for _ in range(size or _usable_cpus())]
+        self._waiters: deque[tuple[Task, SimpleQueue[Worker | None]]] = deque()
+        self._workers = [Worker() for _ in range(size or default_size())]
+        self._fingerprinting = 0
         self._idle = list(self._workers)
         try:
             for worker in self._workers:
@@ -96,16 +100,16 @@ class WorkerPool:
         with self._lock:
             self._closed = True
             while self._waiters:
-                self._waiters.popleft().put(None)
+                self._waiters.popleft()[1].put(None)
             idle = list(self._idle)
         for worker in self._workers:
             worker.close()
         for worker in idle:
             worker.stop()
 
-    def _ask(self, task: str, file: BinaryIO, **fields: float | None) -> Columns:
+    def _ask(self, task: Task, file: BinaryIO, **fields: float | None) -> Columns:
         file.flush()
-        with self._borrowed() as worker:
+        with self._borrowed(task) as worker:
             try:
                 return worker.ask(task, file.fileno(), self._timeout_seconds, fields)
             except TimeoutError as exc:
@@ -122,51 +126,66 @@ class WorkerPool:
                 raise UnsupportedMedia(NOT_PROCESSED) from exc
 
     @contextmanager
-    def _borrowed(self) -> Iterator[Worker]:
-        worker = self._take()
+    def _borrowed(self, task: Task) -> Iterator[Worker]:
+        worker = self._take(task)
         try:
             yield worker
         finally:
             worker.refresh()
-            self._give_back(worker)
+            self._give_back(worker, task)
 
-    def _take(self) -> Worker:
+    def _take(self, task: Task) -> Worker:
         with self._lock:
-            if self._idle and not self._closed:
+            if self._idle and not self._closed and self._may_begin(task):
+                self._begin(task)
                 return self._idle.pop()
             if self._closed or len(self._waiters) >= self._queue_limit:
                 raise _overloaded()
-            waiter: SimpleQueue[Worker | None] = SimpleQueue()
-            self._waiters.append(waiter)
+            place: SimpleQueue[Worker | None] = SimpleQueue()
+            self._waiters.append((task, place))
         try:
-            worker = waiter.get(timeout=QUEUE_WAIT_SECONDS)
+            worker = place.get(timeout=QUEUE_WAIT_SECONDS)
         except Empty:
             with self._lock:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                if (task, place) in self._waiters:
+                    self._waiters.remove((task, place))
                     raise _overloaded() from None
-            worker = waiter.get()  # it was handed over at the last moment
+            worker = place.get()  # it was handed over at the last moment
         if worker is None:
             raise _overloaded()
         return worker
 
-    def _give_back(self, worker: Worker) -> None:
-        """Hand a worker to whoever has waited longest: a request that has just come must not overtake."""
+    def _give_back(self, worker: Worker, task: Task) -> None:
+        """Hand a worker to whoever has waited longest and may have it: who has just come must not overtake."""
         with self._lock:
-            if self._waiters:
-                self._waiters.popleft().put(worker)
-            else:
-                self._idle.append(worker)
+            self._fingerprinting -= task == "fingerprint"
+            self._idle.append(worker)
+            while self._idle and (waiter := next(filter(self._may_go_on, self._waiters), None)):
+                self._waiters.remove(waiter)
+                next_task, place = waiter
+                self._begin(next_task)
+                place.put(self._idle.pop())
+
+    def _may_go_on(self, waiter: tuple[Task, SimpleQueue[Worker | None]]) -> bool:
+        return self._may_begin(waiter[0])
+
+    def _may_begin(self, task: Task) -> bool:
+        return task == "query" or self._fingerprinting < max(1, len(self._workers) - 1)
+
+    def _begin(self, task: Task) -> None:
+        self._fingerprinting += task == "fingerprint"
+
+
+def default_size() -> int:
+    """One worker for each CPU, and one more, so that clips are answered beside the longest uploads.
+
+    CPUs are those this process may use, which in a container can be fewer than the machine has.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable + 1
 
 
 def _overloaded() -> Overloaded:
     return Overloaded(
         "The service is busy with other files; send this one again in a moment.", round(QUEUE_WAIT_SECONDS)
     )
-
-
-def _usable_cpus() -> int:
-    """The CPUs this process may run on, which in a container can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

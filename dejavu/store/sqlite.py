@@ -6,17 +6,18 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dejavu.config import settings
-from dejavu.errors import AlreadyFingerprinted, FormatMismatch, StoreError
+from dejavu.errors import AlreadyFingerprinted, FormatMismatch, Overloaded, StoreError
 from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
 from dejavu.store import sqlite_postings
 from dejavu.store.song_ids import possible_song_ids
-from dejavu.store.sqlite_file import SqliteFile
+from dejavu.store.sqlite_file import FileBusy, SqliteFile
 
 _APPLICATION_ID = int.from_bytes(b"TunF", "big")
 _SCHEMA_VERSION = 1
@@ -66,6 +67,8 @@ _LOOK_UP = f"""
     CROSS JOIN postings ON postings.id = (generation.number << {sqlite_postings.BUCKET_BITS}) + bucket.value
 """  # noqa: S608 - the numbers are constants of this program
 
+_BUSY_RETRY_SECONDS = 30
+
 _ROWS_PER_STEP = 4096
 """Rows of postings held in memory at a time while songs are deleted or taken out: a few megabytes."""
 
@@ -99,7 +102,7 @@ class SqliteDriver:
 
     def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
         """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
-        with self._file.writing() as connection:
+        with _busy_as_overloaded(), self._file.writing() as connection:
             known = _find_song(connection, sha1)
             if known is not None:
                 raise AlreadyFingerprinted(known)
@@ -218,6 +221,15 @@ def _check_format(connection: sqlite3.Connection) -> None:
             f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
             "into an empty database."
         )
+
+
+@contextmanager
+def _busy_as_overloaded() -> Iterator[None]:
+    """A file that others write to is well, and must not be left alone by who reads from it."""
+    try:
+        yield
+    except FileBusy as exc:
+        raise Overloaded(str(exc), _BUSY_RETRY_SECONDS) from exc
 
 
 def _find_song(connection: sqlite3.Connection, sha1: str) -> Song | None:

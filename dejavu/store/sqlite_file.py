@@ -29,6 +29,10 @@ _PRAGMAS = (
 )
 
 
+class FileBusy(StoreUnavailable):
+    """Others are writing to the file; reading from it goes on as ever."""
+
+
 class SqliteFile:
     """One SQLite file, opened as often as it is used at the same time. Safe for several threads, also after a fork.
 
@@ -99,9 +103,17 @@ class SqliteFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection that alone may write; everything is stored when this ends, and nothing where it raises."""
+        """A connection that alone may write; everything is stored when this ends, and nothing where it raises.
+
+        Raises `FileBusy` where others have been writing all the time.
+        """
         with self.reading() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                    raise FileBusy("Others are writing to the SQLite file; try again later.") from exc
+                raise
             yield connection
             connection.execute("COMMIT")
 
