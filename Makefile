@@ -24,11 +24,14 @@ USES_MYSQL := $(shell grep -ls '"mysql"' '$(CONFIG)')
 run: $(VENV)/installed $(if $(USES_MYSQL),$(VENV)/installed-mysql)
 	exec $(BIN)/python app.py
 
+# Each file's tests run one after the other, those of different files beside each other.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not server"
+	$(PYTEST) -m "not server"
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
