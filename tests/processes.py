@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,21 @@ def eventually(condition: Callable[[], bool]) -> None:
         os.sched_yield()
 
 
+def freeze(pid: int) -> None:
+    """Stop a process until it gets SIGCONT, and wait until every thread of it stands still: a signal takes its time."""
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").iterdir()))
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended, with all its threads; somebody may still have to collect it."""
     process = Path(f"/proc/{pid}")
     try:
-        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-        return state == "Z" and len(list((process / "task").iterdir())) == 1
+        return _state(process) == "Z" and len(list((process / "task").iterdir())) == 1
     except OSError:
         return True
+
+
+def _state(task: Path) -> str:
+    """The letter that says what a process or thread does: R, S, T, Z and so on."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]

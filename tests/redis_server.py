@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import redis
-from processes import eventually
+from processes import eventually, freeze
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from requirements import required_program
@@ -88,7 +88,7 @@ class RedisServer:
 
     def stall(self) -> None:
         """Let it accept connections, and answer nothing."""
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def resume(self) -> None:
         """Let it answer again, first of all what has come in meanwhile."""

@@ -15,6 +15,7 @@ import media
 import numpy as np
 import pytest
 import requests
+from processes import freeze
 from servers import DEADLINE_SECONDS, TOKEN, Server
 from wire import assert_error, chunked, multipart, post, read_answer
 
@@ -262,7 +263,7 @@ class TestCrashes:
         file = media.encode(tune[: 10 * SECOND], media.FORMATS["ogg vorbis"])
         before = server.decoders()
         for pid in before:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         with ThreadPoolExecutor(1) as client:
             crashed = client.submit(getattr(server, route), file)
             server.wait_until_busy()

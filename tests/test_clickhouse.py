@@ -19,6 +19,7 @@ import pytest
 from clickhouse import HOST, READER, ClickHouseServer
 from driver_contract import EVERYTHING, DriverContract, Opener
 from driver_data import as_set, expected, fingerprints, sha1
+from processes import freeze
 from servers import PROJECT
 
 from dejavu.config import settings
@@ -110,7 +111,7 @@ def test_a_server_that_does_not_answer_is_given_up(
     driver = ClickHouseDriver(own_clickhouse.database("catalogue"))
     driver.setup()
     song = driver.insert("a song", sha1(1), fingerprints(1))
-    own_clickhouse.process.send_signal(signal.SIGSTOP)
+    freeze(own_clickhouse.process.pid)
     for verb in (driver.counts, driver.counts, lambda: driver.insert("b", sha1(2), fingerprints(2))):
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="did not answer in time"):

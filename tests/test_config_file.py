@@ -59,12 +59,11 @@ def test_the_shipped_configuration_needs_no_server() -> None:
     assert deployment.fingerprinting.token is None
 
 
-def test_the_example_shows_every_kind_of_database_and_every_key() -> None:
+def test_the_distributed_example_shows_every_key() -> None:
     path = PROJECT / "config.example.json"
     deployment = load_deployment({"TUNESCOUT_CONFIG": str(path)})
-    kinds = [config.database.type for config in deployment.instances]
-    assert (kinds.count("clickhouse"), kinds.count("mysql")) == (2, 2)
-    assert len(deployment.results) > 1
+    assert [config.database.type for config in deployment.instances] == ["clickhouse"] * 2
+    assert {database.database.type for database in deployment.results} == {"mysql", "clickhouse"}
     assert deployment.redis is not None
     assert deployment.redis.user is not None
     document = json.loads(path.read_text())
@@ -76,3 +75,8 @@ def test_the_example_shows_every_kind_of_database_and_every_key() -> None:
         "redis": {"host", "port", "user", "password", "prefix"},
         "rate_limit": {"fetching_results", "recognizing", "fingerprinting", "redis_db_index"},
     }
+
+
+def test_the_mixed_example_has_an_instance_of_every_kind() -> None:
+    deployment = load_deployment({"TUNESCOUT_CONFIG": str(PROJECT / "config.mixed.example.json")})
+    assert {config.database.type for config in deployment.instances} == {"mysql", "clickhouse", "sqlite"}

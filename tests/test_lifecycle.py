@@ -15,7 +15,7 @@ from pathlib import Path
 import media
 import pytest
 import requests
-from processes import eventually
+from processes import eventually, freeze
 from servers import DEADLINE_SECONDS, Server, make_config, wait_until_gone
 from wire import assert_error, post
 
@@ -45,7 +45,7 @@ class TestStop:
         """A terminal's Ctrl-C reaches every process, and so does systemd's stop."""
         decoders = own_server.decoders()
         for pid in decoders:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         started = own_server.descendants()
         with ThreadPoolExecutor(1) as client:
             in_flight = client.submit(own_server.recognize, clip)
@@ -102,7 +102,7 @@ class TestMany:
         too_short = media.wav(media.music(0.05))
         decoders = own_server.decoders()
         for pid in decoders:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         room = len(decoders) + QUEUE_LIMIT
         with ThreadPoolExecutor(room) as clients:
             answers = [clients.submit(own_server.recognize, too_short) for _ in range(room)]

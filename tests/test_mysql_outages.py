@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from driver_data import EVERYTHING, as_set, expected, fingerprints, sha1
 from mariadb import HOST, PASSWORD, USER, MariaDB
-from processes import eventually
+from processes import eventually, freeze
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
@@ -91,7 +91,7 @@ def test_a_server_that_falls_silent_is_an_outage(own_mariadb: MariaDB, monkeypat
     for setting in ("LOOK_UP_TIMEOUT_SECONDS", "INSERT_TIMEOUT_SECONDS", "DATABASE_CONNECT_TIMEOUT_SECONDS"):
         monkeypatch.setattr(settings, setting, 1.0)
     driver = set_up(own_mariadb.database("music"))
-    own_mariadb.process.send_signal(signal.SIGSTOP)
+    freeze(own_mariadb.process.pid)
     for verb in (
         driver.counts,  # on a kept connection
         driver.counts,  # on a new one

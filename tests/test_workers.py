@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 from media import FORMATS, encode, music, tune, upload, wav
-from processes import eventually, gone, on_linux
+from processes import eventually, freeze, gone, on_linux
 
 from dejavu.audio.decode import decode
 from dejavu.errors import DecodeTimeout, NoAudio, Overloaded, UnsupportedMedia
@@ -132,7 +132,7 @@ def test_many_threads_share_the_workers(shared_pool):
 
 def test_a_killed_worker_costs_one_request(pool, song, caplog):
     (victim,) = pool.pids()
-    os.kill(victim, signal.SIGSTOP)
+    freeze(victim)
     with ThreadPoolExecutor(2) as threads:
         doomed = threads.submit(pool.fingerprint, song)
         eventually(lambda: pool.status().busy == 1)
@@ -173,7 +173,7 @@ def test_a_file_is_not_blamed_where_no_worker_starts(monkeypatch, pool, song, ex
 def test_a_hanging_worker_is_replaced(song):
     pool = WorkerPool(1, timeout_seconds=0.2)
     (victim,) = pool.pids()
-    os.kill(victim, signal.SIGSTOP)
+    freeze(victim)
 
     with pytest.raises(DecodeTimeout, match=r"longer than the 0\.2 s"):
         pool.fingerprint(song)
@@ -186,7 +186,7 @@ def test_a_hanging_worker_is_replaced(song):
 def test_songs_to_be_added_leave_a_worker_for_clips(song):
     pool = WorkerPool(2)
     for process in pool.pids():
-        os.kill(process, signal.SIGSTOP)
+        freeze(process)
     with ThreadPoolExecutor(3) as threads:
         adding = [threads.submit(pool.fingerprint, song) for _ in range(2)]
         eventually(lambda: (pool.status().busy, pool.status().waiting) == (1, 1))
@@ -203,7 +203,7 @@ def test_songs_to_be_added_leave_a_worker_for_clips(song):
 def test_who_cannot_wait_is_turned_away(monkeypatch, song):
     monkeypatch.setattr(workers, "QUEUE_WAIT_SECONDS", 0.3)
     pool = WorkerPool(1, queue_limit=1)
-    os.kill(pool.pids()[0], signal.SIGSTOP)
+    freeze(pool.pids()[0])
     with ThreadPoolExecutor(2) as threads:
         working = threads.submit(pool.fingerprint, song)
         eventually(lambda: pool.status().busy == 1)
@@ -224,7 +224,7 @@ def test_who_cannot_wait_is_turned_away(monkeypatch, song):
 def test_closing_ends_every_process_and_every_wait(song):
     pool = WorkerPool(1)
     (process,) = pool.pids()
-    os.kill(process, signal.SIGSTOP)
+    freeze(process)
     with ThreadPoolExecutor(2) as threads:
         working = threads.submit(pool.fingerprint, song)
         eventually(lambda: pool.status().busy == 1)
