@@ -25,7 +25,7 @@ run: $(VENV)/installed $(if $(USES_MYSQL),$(VENV)/installed-mysql)
 	exec $(BIN)/python app.py
 
 # Each file's tests run one after the other, those of different files beside each other.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-dev
 	$(PYTEST)
