@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -44,16 +45,11 @@ def reset_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-class PeakMemory:
-    """Watches processes while a `with` block runs: `bytes` is the most that any one of them has had so far.
+class _Watch(ABC):
+    """Looks at processes every `seconds` while a `with` block runs, and once more at its end."""
 
-    They are looked at often, because one that has grown large may be replaced as soon as it has answered. `pids` is
-    asked every time, for those that take their place.
-    """
-
-    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
-        self.bytes = 0
-        self._pids = pids
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -68,9 +64,26 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_SAMPLE_SECONDS):
+        while not self._stop.wait(self._seconds):
             self._look()
         self._look()
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Take note of what they do now."""
+
+
+class PeakMemory(_Watch):
+    """Watches processes while a `with` block runs: `bytes` is the most that any one of them has had so far.
+
+    They are looked at often, because one that has grown large may be replaced as soon as it has answered. `pids` is
+    asked every time, for those that take their place.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        super().__init__(_SAMPLE_SECONDS)
+        self.bytes = 0
+        self._pids = pids
 
     def _look(self) -> None:
         try:
@@ -80,37 +93,25 @@ class PeakMemory:
         self.bytes = max([self.bytes, *(peak_resident_bytes(pid) for pid in pids)])
 
 
-class BusyShare:
+class BusyShare(_Watch):
     """Watches processes while a `with` block runs: `share` (0..1) is how much of their time they had work.
 
     That is: their main thread computed, waited for a core to compute on, or waited for the disk.
     """
 
     def __init__(self, pids: Iterable[int]) -> None:
+        super().__init__(_STATE_SAMPLE_SECONDS)
         self._pids = list(pids)
         self._seen = self._busy = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     @property
     def share(self) -> float:
         """Of what was seen so far; nan before anything was."""
         return self._busy / self._seen if self._seen else float("nan")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_STATE_SAMPLE_SECONDS):
-            self._seen += len(self._pids)
-            self._busy += sum(_state(pid) in _BUSY_STATES for pid in self._pids)
+    def _look(self) -> None:
+        self._seen += len(self._pids)
+        self._busy += sum(_state(pid) in _BUSY_STATES for pid in self._pids)
 
 
 def _state(pid: int) -> str:
