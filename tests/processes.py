@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs Linux's /proc")
@@ -21,10 +22,18 @@ def eventually(condition: Callable[[], bool]) -> None:
         os.sched_yield()
 
 
+def command_line(pid: int) -> str:
+    """What a process was started with; empty where it has ended meanwhile."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def freeze(pid: int) -> None:
     """Stop a process until it gets SIGCONT, and wait until every thread of it stands still: a signal takes its time."""
     os.kill(pid, signal.SIGSTOP)
-    eventually(lambda: all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").iterdir()))
+    eventually(lambda: _stands_still(pid))
 
 
 def gone(pid: int) -> bool:
@@ -34,6 +43,13 @@ def gone(pid: int) -> bool:
         return _state(process) == "Z" and len(list((process / "task").iterdir())) == 1
     except OSError:
         return True
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        return all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return False  # a thread ended while they were listed
 
 
 def _state(task: Path) -> str:

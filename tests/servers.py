@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import psutil
 import requests
-from processes import eventually, gone
+from processes import command_line, eventually, gone
 from wire import Answer, read_answer
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -161,15 +162,11 @@ class Server:
 
     def descendants(self) -> list[int]:
         """The processes that it has started, and those that these have."""
-        found = [self.process.pid]
-        for parent in found:
-            tasks = Path(f"/proc/{parent}/task").glob("*/children")
-            found += [int(child) for children in tasks for child in children.read_text().split()]
-        return found[1:]
+        return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
 
     def decoders(self) -> list[int]:
         """Its worker processes, which decode and fingerprint."""
-        return [pid for pid in self.descendants() if b"worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in self.descendants() if "worker_process" in command_line(pid)]
 
     # --- Requests ----------------------------------------------------------------------------------------------------
 
