@@ -14,16 +14,34 @@ UInt32s = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
+class Peaks:
+    """Spectral peaks of a recording, as columns, sorted by (frame, bin).
+
+    frames : uint32[n], from the start of the recording.
+    bins : float32[n], from the bottom of the band: whole numbers as they are found, and as they are stored the centres
+        of PEAK_BIN_STEP bins.
+    """
+
+    frames: UInt32s
+    bins: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return int(self.frames.size)
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """All landmarks of one recording, as columns.
+    """All landmarks of one recording, as columns, and what they were paired from.
 
     hashes : uint32[n], packed landmarks (`fingerprint.landmarks` owns the packing).
     offsets : uint32[n], the frame of each landmark's anchor, counted from the start of the recording.
-    Sorted by (hash, offset); no pair occurs twice.
+        Sorted by (hash, offset); no pair occurs twice.
+    peaks : the constellation, which a candidate is verified against.
     """
 
     hashes: UInt32s
     offsets: UInt32s
+    peaks: Peaks
 
     def __len__(self) -> int:
         return int(self.hashes.size)

@@ -15,7 +15,7 @@ from multiprocessing.synchronize import Barrier, Event
 
 import numpy as np
 import pytest
-from driver_data import EVERYTHING, NAMES, NOT_SHA1S, as_set, expected, fingerprints, from_pairs, sha1
+from driver_data import EVERYTHING, NAMES, NO_PEAKS, NOT_SHA1S, as_set, expected, fingerprints, from_pairs, sha1
 from driver_processes import Opener, join, kill, processes, torn_songs, write_for_ever
 from driver_upkeep import UpkeepContract
 
@@ -174,7 +174,7 @@ class DriverContract(UpkeepContract):
         assert as_set(driver.postings(EVERYTHING)) == expected({song.song_id: fingerprints(1)}, EVERYTHING)
 
     def test_a_song_that_cannot_be_stored_leaves_nothing(self, driver: Driver) -> None:
-        broken = Fingerprints(np.arange(3, dtype=np.uint32), np.arange(2, dtype=np.uint32))
+        broken = Fingerprints(np.arange(3, dtype=np.uint32), np.arange(2, dtype=np.uint32), NO_PEAKS)
         with pytest.raises(ValueError, match="shape"):
             driver.insert("broken", sha1(1), broken)
         assert driver.find_song(sha1(1)) is None

@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dejavu.model import Fingerprints, Postings, UInt32s
+from dejavu.fingerprint.spectrogram import BAND_BINS
+from dejavu.model import Fingerprints, Peaks, Postings, UInt32s
 
 NAMES = {
     "quotes": "Rock 'n' \"Roll\"; DROP TABLE song; --",
@@ -33,6 +34,9 @@ EVERYTHING = np.arange(1000, dtype=np.uint32)
 """Every hash that `fingerprints` makes unless told otherwise."""
 
 
+NO_PEAKS = Peaks(np.empty(0, np.uint32), np.empty(0, np.float32))
+
+
 def sha1(seed: int) -> str:
     return hashlib.sha1(b"%d" % seed).hexdigest()
 
@@ -40,12 +44,19 @@ def sha1(seed: int) -> str:
 def fingerprints(seed: int, size: int = 400, hash_values: int = EVERYTHING.size) -> Fingerprints:
     """About `size` landmarks; the hashes are below `hash_values`, so that songs share them and repeat their own."""
     rng = np.random.default_rng(seed)
-    return from_pairs(rng.integers(0, hash_values, size), rng.integers(0, 4_000_000, size))
+    return from_pairs(rng.integers(0, hash_values, size), rng.integers(0, 4_000_000, size), peaks(seed, size // 2))
 
 
-def from_pairs(hashes: ArrayLike, offsets: ArrayLike) -> Fingerprints:
+def from_pairs(hashes: ArrayLike, offsets: ArrayLike, peaks: Peaks = NO_PEAKS) -> Fingerprints:
     pairs = np.unique(np.asarray(hashes, np.uint64) << 32 | np.asarray(offsets, np.uint64))
-    return Fingerprints((pairs >> 32).astype(np.uint32), (pairs & 0xFFFFFFFF).astype(np.uint32))
+    return Fingerprints((pairs >> 32).astype(np.uint32), (pairs & 0xFFFFFFFF).astype(np.uint32), peaks)
+
+
+def peaks(seed: int, size: int, frames: int = 10_000) -> Peaks:
+    """About `size` peaks as they are found, anywhere in the band and in so many frames."""
+    rng = np.random.default_rng(seed)
+    places = np.unique(rng.integers(0, frames * BAND_BINS, size))
+    return Peaks((places // BAND_BINS).astype(np.uint32), (places % BAND_BINS).astype(np.float32))
 
 
 def as_set(postings: Postings) -> set[tuple[int, int, int]]:

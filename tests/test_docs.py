@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from catalogue import make_deployment
 from commands import leaves
+from driver_data import NO_PEAKS
 from flask import Flask
 from flask.testing import FlaskClient
 from readme import JSON, PROJECT, TEXT, blocks, table, words
@@ -65,7 +66,7 @@ def web(tmp_path: Path) -> Iterator[Flask]:
     with closing(open_results(limited.results)) as results, closing(open_instances(limited)[0]) as instance:
         results.setup()
         one = np.ones(1, np.uint32)
-        instance.insert("song", hashlib.sha1(MEDIA).hexdigest(), Fingerprints(one, one))
+        instance.insert("song", hashlib.sha1(MEDIA).hexdigest(), Fingerprints(one, one, NO_PEAKS))
         yield create_app(Service(limited, cast(WorkerPool, None), [instance], results), limited)
 
 

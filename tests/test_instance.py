@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from catalogue import eventually
+from driver_data import NO_PEAKS
 
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, Overloaded, StoreUnavailable
@@ -33,7 +34,7 @@ def make_fingerprints(seed: int, count: int = 2000) -> Fingerprints:
     random = np.random.default_rng(seed)
     hashes = random_hashes(random, count, 200, 400)
     pairs = np.unique(np.stack([hashes, random.integers(0, SONG_FRAMES, count)], axis=1), axis=0)
-    return Fingerprints(pairs[:, 0].astype(np.uint32), pairs[:, 1].astype(np.uint32))
+    return Fingerprints(pairs[:, 0].astype(np.uint32), pairs[:, 1].astype(np.uint32), NO_PEAKS)
 
 
 def make_query(fingerprints: Fingerprints, first_frame: int, noise: int = 200, seed: int = 99) -> Query:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from driver_contract import DriverContract, Opener
-from driver_data import EVERYTHING, as_set, expected, fingerprints, from_pairs, sha1
+from driver_data import EVERYTHING, NO_PEAKS, as_set, expected, fingerprints, from_pairs, sha1
 from mariadb import MariaDB
 from processes import eventually
 
@@ -58,13 +58,13 @@ def test_rows_hold_what_plain_loops_put_there() -> None:
 def test_packed_hashes_come_out_as_they_went_in() -> None:
     hashes = np.unique(np.append(np.random.default_rng(1).integers(0, 2**32, 5000), [0, 2**32 - 1])).astype(np.uint32)
     assert np.array_equal(unpack_hashes(pack_hashes(hashes)), hashes)
-    parts = SongRows(Fingerprints(hashes, np.zeros_like(hashes))).packed_hashes()
+    parts = SongRows(Fingerprints(hashes, np.zeros_like(hashes), NO_PEAKS)).packed_hashes()
     assert np.array_equal(np.concatenate([unpack_hashes(part) for part in parts]), hashes)
 
 
 def test_nothing_makes_no_rows() -> None:
     nothing = np.empty(0, np.uint32)
-    rows = SongRows(Fingerprints(nothing, nothing))
+    rows = SongRows(Fingerprints(nothing, nothing, NO_PEAKS))
     assert [*rows.batches(), *rows.packed_hashes()] == []
     assert len(to_postings([])) == 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from driver_contract import DriverContract, Opener
-from driver_data import as_set, expected, fingerprints, from_pairs, sha1
+from driver_data import NO_PEAKS, as_set, expected, fingerprints, from_pairs, sha1
 
 from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.model import Fingerprints
@@ -174,7 +174,7 @@ def test_packing_and_unpacking_agree_with_plain_loops() -> None:
 
 def test_nothing_packs_to_nothing() -> None:
     nothing = np.empty(0, np.uint32)
-    assert list(sqlite_postings.pack(1, Fingerprints(nothing, nothing))) == []
+    assert list(sqlite_postings.pack(1, Fingerprints(nothing, nothing, NO_PEAKS))) == []
     assert [column.size for column in sqlite_postings.unpack([], nothing)] == [0, 0, 0]
 
 

@@ -54,6 +54,9 @@ def test_fingerprints_are_those_made_in_this_process(shared_pool, song):
     assert len(found) > 50
     assert np.array_equal(found.hashes, expected.hashes)
     assert np.array_equal(found.offsets, expected.offsets)
+    assert np.array_equal(found.peaks.frames, expected.peaks.frames)
+    assert np.array_equal(found.peaks.bins, expected.peaks.bins)
+    assert (found.peaks.frames.dtype, found.peaks.bins.dtype) == (np.uint32, np.float32)
 
 
 def test_queries_are_those_made_in_this_process(shared_pool, song):

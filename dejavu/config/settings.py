@@ -16,7 +16,7 @@ CONFIG_FILE = "config.json"
 
 # --- Format: changing any of these makes stored catalogues unusable -------------------------------------------------
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 """Raised when the method changes in a way that the other constants do not show."""
 
 DEFAULT_FS = 44_100
@@ -72,6 +72,14 @@ MAX_TARGET_FRAMES = 63
 MAX_TARGET_BINS = 63
 """Bins from an anchor up or down to its target, 678 Hz; seven bits of a hash."""
 
+STRETCH_FRAMES = 64 * RANK_CELL_FRAMES
+"""Stored peaks are kept in stretches of about a minute. A clip lies in one or two of them, and the bytes that a row of
+a database takes beyond what is in it come to little."""
+
+PEAK_BIN_STEP = 2
+"""Bins that a stored peak may be in: it is told from others to 22 Hz, which takes a bit less than the bin itself and
+verifies as many clips."""
+
 FORMAT_SETTINGS = (
     "FINGERPRINT_VERSION",
     "DEFAULT_FS",
@@ -92,6 +100,8 @@ FORMAT_SETTINGS = (
     "MIN_TARGET_FRAMES",
     "MAX_TARGET_FRAMES",
     "MAX_TARGET_BINS",
+    "STRETCH_FRAMES",
+    "PEAK_BIN_STEP",
 )
 """The names of all settings of this group."""
 

@@ -17,7 +17,7 @@ from dejavu.config import settings
 from dejavu.fingerprint.landmarks import Landmarks, pair_peaks
 from dejavu.fingerprint.peaks import Constellation, find_peaks
 from dejavu.fingerprint.spectrogram import power_spectrogram
-from dejavu.model import Fingerprints, Query
+from dejavu.model import Fingerprints, Peaks, Query
 
 Samples = NDArray[np.float32]
 
@@ -44,9 +44,18 @@ def extract_reference(blocks: Iterable[Samples]) -> Fingerprints:
     peaks = _constellation(
         blocks, settings.REFERENCE_BOX_FRAMES, settings.REFERENCE_BOX_BINS, settings.REFERENCE_PEAKS_PER_CELL
     )
+    return reference_of(peaks)
+
+
+def reference_of(peaks: Constellation) -> Fingerprints:
+    """What is stored of a recording with these peaks."""
     found = pair_peaks(peaks, settings.REFERENCE_FAN_OUT)
     keys = np.unique(found.hashes.astype(np.uint64) << 32 | found.offsets)
-    return Fingerprints((keys >> 32).astype(np.uint32), keys.astype(np.uint32))
+    return Fingerprints(
+        hashes=(keys >> 32).astype(np.uint32),
+        offsets=keys.astype(np.uint32),
+        peaks=Peaks(peaks.frames.astype(np.uint32), peaks.bins.astype(np.float32)),
+    )
 
 
 def extract_query(blocks: Iterable[Samples]) -> Query:

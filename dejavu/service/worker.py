@@ -125,10 +125,10 @@ class Worker:
             connection = self._open()
             worker_protocol.send(connection, {"task": task, **fields}, (descriptor,))
             header, _ = worker_protocol.receive(connection, deadline)
-            rows = _rows(header)
+            kinds = worker_protocol.COLUMNS[task]
             return [
                 np.frombuffer(worker_protocol.receive_bytes(connection, rows * kind.itemsize, deadline), kind)
-                for kind in worker_protocol.COLUMNS[task]
+                for rows, kind in zip(_rows(header, len(kinds)), kinds, strict=True)
             ]
         except (TimeoutError, WorkerMissing):
             self.stop()
@@ -168,8 +168,8 @@ class Worker:
         return self._connection
 
 
-def _rows(header: Mapping[str, Any]) -> int:
-    """How many rows follow a header; raises what it says went wrong."""
+def _rows(header: Mapping[str, Any], columns: int) -> list[int]:
+    """How many rows each of the columns has that follow a header; raises what it says went wrong."""
     if "failure" in header:
         logger.error("a file made a worker fail: %s", header["failure"])
         raise UnsupportedMedia(NOT_PROCESSED)
@@ -179,9 +179,13 @@ def _rows(header: Mapping[str, Any]) -> int:
             raise ProtocolError(f"the error {header['error']!r}")
         raise kind(str(header.get("message"))[:_MAX_MESSAGE])
     rows = header.get("rows")
-    if not isinstance(rows, int) or not 0 < rows <= worker_protocol.MAX_ROWS:
-        raise ProtocolError(f"{rows!r} rows")
+    if not isinstance(rows, list) or len(rows) != columns or not all(map(_is_possible, rows)) or not rows[0]:
+        raise ProtocolError(f"{rows!r:.100} rows")
     return rows
+
+
+def _is_possible(rows: object) -> bool:
+    return isinstance(rows, int) and 0 <= rows <= worker_protocol.MAX_ROWS
 
 
 def _resident_bytes(pid: int) -> int:

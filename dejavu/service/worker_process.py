@@ -108,7 +108,8 @@ def _carry_out(request: dict[str, Any], file: SeekableFile) -> tuple[dict[str, A
 def _fingerprint(file: SeekableFile) -> tuple[dict[str, Any], list[bytes]]:
     blocks = _Counted(decode(file))
     found = extract_reference(blocks)
-    return blocks.result(found), _columns("fingerprint", found.hashes, found.offsets)
+    blocks.require(found)
+    return _result("fingerprint", found.hashes, found.offsets, found.peaks.frames, found.peaks.bins)
 
 
 def _query(
@@ -116,7 +117,8 @@ def _query(
 ) -> tuple[dict[str, Any], list[bytes]]:
     blocks = _Counted(decode(file, start_seconds=start_seconds, duration_seconds=duration_seconds))
     found = extract_query(blocks)
-    return blocks.result(found), _columns("query", found.hashes, found.offsets, found.ranks)
+    blocks.require(found)
+    return _result("query", found.hashes, found.offsets, found.ranks)
 
 
 class _Counted:
@@ -131,17 +133,17 @@ class _Counted:
             self._samples += block.size
             yield block
 
-    def result(self, found: Fingerprints | Query) -> dict[str, Any]:
-        """The header for what was found in them; raises `NoAudio` where that is nothing."""
+    def require(self, found: Fingerprints | Query) -> None:
+        """Raise `NoAudio` where what was found in them is nothing."""
         if not len(found):
             seconds = self._samples / ANALYSIS_FS
             raise NoAudio(f"There is nothing to fingerprint in {seconds:.2f} s of sound: it is silent or too short.")
-        return {"rows": len(found)}
 
 
-def _columns(task: str, *columns: np.ndarray[Any, Any]) -> list[bytes]:
+def _result(task: str, *columns: np.ndarray[Any, Any]) -> tuple[dict[str, Any], list[bytes]]:
     types = worker_protocol.COLUMNS[task]
-    return [column.astype(kind, copy=False).tobytes() for column, kind in zip(columns, types, strict=True)]
+    packed = [column.astype(kind, copy=False).tobytes() for column, kind in zip(columns, types, strict=True)]
+    return {"rows": [column.size for column in columns]}, packed
 
 
 def _warm_up() -> None:

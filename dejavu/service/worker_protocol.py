@@ -1,7 +1,8 @@
 """What the service and its worker processes say to each other over a socket pair.
 
-A message is four bytes of length, that much JSON, and for results the columns as raw little-endian numbers. Nothing is
-pickled: a worker has handled hostile media, so what it says is only ever read as numbers and text of bounded size.
+A message is four bytes of length, that much JSON, and for results the columns as raw little-endian numbers, of which
+the JSON says how many each has. Nothing is pickled: a worker has handled hostile media, so what it says is only ever
+read as numbers and text of bounded size.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 COLUMNS = {
-    "fingerprint": (np.dtype("<u4"), np.dtype("<u4")),
+    "fingerprint": (np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u2")),
     "query": (np.dtype("<u4"), np.dtype("<u4"), np.dtype("u1")),
 }
-"""For each task, the types of the columns in its result: hashes and offsets, and a query's ranks."""
+"""For each task, the types of the columns in its result: hashes and offsets; then a recording's peaks, as frames and
+whole bins, or a query's ranks. The first column is never empty."""
 
 MAX_ROWS = 10_000_000
-"""More than the landmarks of 90 hours, for which TASK_TIMEOUT_SECONDS leaves no time."""
+"""Of a column. More than the landmarks of 90 hours, for which TASK_TIMEOUT_SECONDS leaves no time."""
 
 _MAX_HEADER_BYTES = 1 << 16
 _LENGTH = struct.Struct("<I")

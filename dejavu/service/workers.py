@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import BinaryIO, Literal
 
+import numpy as np
+
 from dejavu.config.settings import QUEUE_LIMIT, QUEUE_WAIT_SECONDS, TASK_TIMEOUT_SECONDS
 from dejavu.errors import DecodeTimeout, Overloaded, UnsupportedMedia
-from dejavu.model import Fingerprints, Query
+from dejavu.model import Fingerprints, Peaks, Query
 from dejavu.service.worker import NOT_PROCESSED, Columns, Worker, WorkerDied, WorkerMissing
 
 logger = logging.getLogger(__name__)
@@ -75,8 +77,8 @@ class WorkerPool:
         file : has a descriptor; its position is neither used nor changed.
         Raises `UnsupportedMedia` (also where the worker crashed over it), `NoAudio`, `DecodeTimeout` and `Overloaded`.
         """
-        hashes, offsets = self._ask("fingerprint", file)
-        return Fingerprints(hashes, offsets)
+        hashes, offsets, frames, bins = self._ask("fingerprint", file)
+        return Fingerprints(hashes, offsets, Peaks(frames, bins.astype(np.float32)))
 
     def query(self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Query:
         """The landmarks of a stretch of a media file (a duration of None: to its end); otherwise as `fingerprint`."""

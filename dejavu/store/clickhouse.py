@@ -16,7 +16,7 @@ import numpy as np
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError, StoreUnavailable
-from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.model import Counts, Fingerprints, Peaks, Postings, Song, UInt32s
 from dejavu.store import clickhouse_sql as sql
 from dejavu.store.clickhouse_client import ClickHouse, Row
 from dejavu.store.clickhouse_tables import create_missing, require_all
@@ -177,7 +177,9 @@ class ClickHouseDriver:
             return {}
         found, starts = np.unique(columns[0], return_index=True)
         hashes, offsets = (np.split(column, starts[1:]) for column in columns[1:])
-        return {id_: Fingerprints(*parts) for id_, *parts in zip(found.tolist(), hashes, offsets, strict=True)}
+        peaks = Peaks(np.empty(0, np.uint32), np.empty(0, np.float32))
+        songs = zip(found.tolist(), hashes, offsets, strict=True)
+        return {song_id: Fingerprints(own, places, peaks) for song_id, own, places in songs}
 
     def sweep(self) -> int:
         """Remove what was left behind by those who were killed while they stored or deleted a song; of how many songs.

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 import MySQLdb
+import numpy as np
 from MySQLdb.constants import ER
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError
-from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.model import Counts, Fingerprints, Peaks, Postings, Song, UInt32s
 from dejavu.store.mysql_postings import SongRows, to_postings, unpack_hashes
 from dejavu.store.mysql_schema import Schema
 from dejavu.store.mysql_server import Cursor, MysqlServer
@@ -255,7 +256,7 @@ def _whole_song(cursor: Cursor, song_id: int) -> Fingerprints:
         )
         rows += cursor.fetchall()
     postings = to_postings(rows)
-    return Fingerprints(postings.hashes, postings.offsets)
+    return Fingerprints(postings.hashes, postings.offsets, Peaks(np.empty(0, np.uint32), np.empty(0, np.float32)))
 
 
 def _is_deadlock(exc: StoreError) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.model import Fingerprints, UInt32s
+from dejavu.model import Fingerprints, Peaks, UInt32s
 
 HASH_BITS = 6
 KEY_BITS = 16 - HASH_BITS
@@ -101,7 +101,9 @@ def unpack_songs(batches: Iterable[Sequence[Row]], keys: Sequence[int]) -> dict[
     for key in keys:
         first, end = np.searchsorted(slots, [key % SONGS_PER_GENERATION, key % SONGS_PER_GENERATION + 1])
         # Copies, so that one song kept does not keep the others.
-        songs[key] = Fingerprints(hashes[first:end].copy(), offsets[first:end].copy())
+        songs[key] = Fingerprints(
+            hashes[first:end].copy(), offsets[first:end].copy(), Peaks(np.empty(0, np.uint32), np.empty(0, np.float32))
+        )
     return songs
 
 
