@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dejavu.config.settings import PEAK_BIN_STEP
 from dejavu.fingerprint.spectrogram import BAND_BINS
 from dejavu.model import Fingerprints, Peaks, Postings, UInt32s
 
@@ -57,6 +58,18 @@ def peaks(seed: int, size: int, frames: int = 10_000) -> Peaks:
     rng = np.random.default_rng(seed)
     places = np.unique(rng.integers(0, frames * BAND_BINS, size))
     return Peaks((places // BAND_BINS).astype(np.uint32), (places % BAND_BINS).astype(np.float32))
+
+
+def stored_peaks(peaks: Peaks) -> Peaks:
+    """What is left of peaks when they have been stored."""
+    halves = np.floor(peaks.bins / PEAK_BIN_STEP)
+    return Peaks(peaks.frames, (halves * PEAK_BIN_STEP + (PEAK_BIN_STEP - 1) / 2).astype(np.float32))
+
+
+def assert_same_peaks(one: Peaks, other: Peaks) -> None:
+    assert np.array_equal(one.frames, other.frames)
+    assert np.array_equal(one.bins, other.bins)
+    assert (one.frames.dtype, one.bins.dtype) == (np.uint32, np.float32)
 
 
 def as_set(postings: Postings) -> set[tuple[int, int, int]]:
