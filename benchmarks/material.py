@@ -40,7 +40,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of a recording, degraded: seconds `start` to `start + length` of `file`."""
+    """A stretch of a recording, degraded: seconds `start` to `start + length` of `file`. `seed` is that of its set."""
 
     path: Path
     file: str
@@ -48,6 +48,7 @@ class Clip:
     condition: str
     length: float
     start: float
+    seed: int
 
     @property
     def known(self) -> bool:
@@ -93,6 +94,7 @@ def make_clips(
                 condition=row["condition"],
                 length=float(row["length_s"]),
                 start=float(row["start_s"]),
+                seed=seed,
             )
             for row in csv.DictReader(file)
         ]
