@@ -43,10 +43,11 @@ def pack(peaks: Peaks) -> dict[int, bytes]:
     if counts.max(initial=0) > MOST_PEAKS:
         raise ValueError(f"There are {counts.max()} peaks in a stretch, and {MOST_PEAKS} at most can be stored.")
     halves = (peaks.bins // PEAK_BIN_STEP).astype(np.uint8)
+    within = (peaks.frames % STRETCH_FRAMES).astype(np.int64)
     packed = {}
     for number, start, count in zip(numbers.tolist(), starts.tolist(), counts.tolist(), strict=True):
         own = slice(start, start + count)
-        gaps: NDArray[np.int64] = np.diff(peaks.frames[own].astype(np.int64), prepend=np.int64(number * STRETCH_FRAMES))
+        gaps = np.ediff1d(within[own], to_begin=within[start])
         # Gaps are short and follow each other as they like: looking for repetitions would find some by accident.
         packed[number] = _deflated(_escaped(gaps), zlib.Z_HUFFMAN_ONLY) + _deflated(
             halves[own], zlib.Z_DEFAULT_STRATEGY
