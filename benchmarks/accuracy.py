@@ -23,6 +23,7 @@ from benchmarks.backgrounds import background_clips
 from benchmarks.catalogue import filled
 from benchmarks.conditions import DEFAULT_RANGE_PERCENT, WIDE_RANGE_PERCENT, within_range
 from benchmarks.duplicates import shared_audio
+from benchmarks.filling import fill
 from benchmarks.goals import Below, by_group, group_table, targets
 from benchmarks.likeness import SAME, Likeness
 from benchmarks.material import CHANGED, Clip, eval_file, make_clips, recordings
@@ -30,7 +31,11 @@ from benchmarks.peers import Peers, read_peers
 from benchmarks.plots import draw
 from benchmarks.report import OUT, make_parser, publish
 from benchmarks.scoring import score_by_tool
+from benchmarks.surrogates import load_source
+from dejavu.config.deployment import Deployment, RecognizingConfig, parse_deployment
+from dejavu.errors import ConfigError
 from dejavu.service.service import Service
+from dejavu.store.open import open_driver
 
 MUSIC = ("reference", "unknown")
 """The roles of recordings that clips are cut from."""
@@ -38,6 +43,9 @@ MUSIC = ("reference", "unknown")
 LEAST_REPEAT_SECONDS = 0.3
 """How far from the place that a clip was cut from another one in the same recording has to be for a repeat: a beat of
 200 a minute. Whatever is nearer is the same sound, answered inexactly."""
+
+DISTRACTOR_SEED = 1
+"""Of the synthetic tracks; the same ones for every set of clips."""
 
 AT_A_TIME = 2
 """Clips in flight, as on a machine with two cores."""
@@ -80,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--conditions", nargs="+", help="only these, in the words of make_queries.py")
     parser.add_argument("--unchanged", action="store_true", help="leave out changed speed, tempo and pitch")
     parser.add_argument("--backgrounds", type=int, help="clips of each length and kind of speech and noise, by seed")
+    parser.add_argument("--distractors", type=int, default=0, help="synthetic tracks in the catalogue (default none)")
     parser.add_argument("--wide", action="store_true", help="a service that looks as far as ±25 %%, and such clips too")
     options = parser.parse_args()
     options.seeds = list(dict.fromkeys(options.seeds))
@@ -101,6 +110,10 @@ def _clips(options: argparse.Namespace, peers: Peers) -> list[Clip]:
 
 def _recognise(clips: Sequence[Clip], options: argparse.Namespace) -> list[Answer]:
     with filled(recordings("reference")) as deployment:
+        if options.distractors:
+            _add_distractors(deployment, options.distractors)
+        if options.wide:
+            deployment = replace(deployment, recognizing=_wide())
         service = Service.open(deployment)
 
         def ask(clip: Clip) -> Answer:
@@ -116,11 +129,36 @@ def _recognise(clips: Sequence[Clip], options: argparse.Namespace) -> list[Answe
             service.close()
 
 
+def _add_distractors(deployment: Deployment, tracks: int) -> None:
+    """Share so many synthetic tracks out among the databases of a deployment that nobody uses yet."""
+    source = load_source()
+    for number, instance in enumerate(deployment.instances):
+        driver = open_driver(instance.database)
+        try:
+            fill(driver, source, DISTRACTOR_SEED, range(number, tracks, len(deployment.instances)))
+        finally:
+            driver.close()
+
+
+def _wide() -> RecognizingConfig:
+    """What config.json says where an operator wants the widest range of speeds; ends the command where it cannot."""
+    database = {"database_type": "sqlite", "database": {"path": "unused.sqlite"}}
+    document = {
+        "instances": [database],
+        "results": [database | {"database": {"path": "unused-results.sqlite"}}],
+        "recognizing": {"max_speed_change": WIDE_RANGE_PERCENT},
+    }
+    try:
+        return parse_deployment(document, OUT, {}).recognizing
+    except ConfigError as exc:
+        raise SystemExit(f"This version cannot be asked for a wider range: {exc}") from exc
+
+
 def _judged(answer: Answer, likeness: Likeness) -> Answer:
     """The answer, with whether a place that the clip was not cut from holds its sound all the same."""
     if not answer.match or answer.clip.role not in MUSIC:
         return answer
-    if answer.named and answer.offset_error < LEAST_REPEAT_SECONDS:
+    if answer.named and abs(answer.offset_error) < LEAST_REPEAT_SECONDS:
         return answer
     clip, match = answer.clip, answer.match
     found = likeness.of(clip.file, clip.start, clip.length, match.song.name, match.offset_seconds)

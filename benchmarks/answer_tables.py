@@ -71,6 +71,7 @@ def other_tables(figures: Mapping[str, Any], pictures: Sequence[str]) -> Iterato
         [(*list(row.values())[:5], "{} to {}".format(*row["interval_95"])) for row in calibrated["bins"]],
     )
     yield _ratio_table(figures["speed_and_pitch"])
+    yield _offset_table(figures["offset_error"]["by_condition"])
     took = figures["milliseconds"]
     yield Table(
         f"Milliseconds a clip, {took['at_a_time']} at a time",
@@ -95,6 +96,18 @@ def _ratio_table(by_condition: Mapping[str, Any]) -> Table:
         for condition, cell in by_condition.items()
     ]  # fmt: skip
     return Table(title, ("condition", "n", "speed, %", "95 %", "speed and pitch, %", "95 %"), rows)
+
+
+def _offset_table(by_condition: Mapping[str, Any]) -> Table:
+    rows = [
+        (condition, one["near"]["n"], one["signed_median_seconds"], one["median_seconds"], one["p95_seconds"],
+         one["near"]["percent"], one["near_or_repeat"]["percent"])
+        for condition, one in by_condition.items()
+    ]  # fmt: skip
+    header = ("condition", "n", "signed median", "median", "95th percentile", "near, %", "near or a repeat, %")
+    return Table(
+        "Offset errors of right answers in seconds; a median far from 0 is a shift, not an error", header, rows
+    )
 
 
 def _shared_table(shared: Mapping[str, Any]) -> Table:

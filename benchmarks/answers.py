@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.backgrounds import NOISE, SPEECH
-from benchmarks.conditions import change
+from benchmarks.conditions import LEAD_IN_SECONDS, change
 from benchmarks.intervals import share_of
 from benchmarks.material import CHANGED, Clip
 from benchmarks.report import quantiles
@@ -65,13 +65,17 @@ class Answer:
 
     @property
     def offset_error(self) -> float:
-        """Seconds between the answered place and the one that the clip was cut from; nan without a match."""
-        return abs(self.match.offset_seconds - self.clip.start) if self.match else float("nan")
+        """Seconds from where the clip begins in its recording to where it was answered to begin; nan without a match.
+
+        Below 0 where that is too early. What a codec put in front of the clip counts as a part of it.
+        """
+        begin = self.clip.start - LEAD_IN_SECONDS.get(self.clip.condition, 0.0)
+        return self.match.offset_seconds - begin if self.match else float("nan")
 
     @property
     def near(self) -> bool:
         """Whether the place that the clip was cut from was answered."""
-        return self.named and self.offset_error <= NEAR_SECONDS
+        return self.named and abs(self.offset_error) <= NEAR_SECONDS
 
     @property
     def changed(self) -> bool:
@@ -104,15 +108,24 @@ def offset_errors(answers: Iterable[Answer]) -> dict[str, Any]:
     """How far right answers' offsets are off, and the share within NEAR_SECONDS.
 
     `near` takes the place that the clip was cut from for the only right one; `near_or_repeat` also takes those that
-    were shown to hold the same sound.
+    were shown to hold the same sound. By condition too, since each shifts sound in its own way.
     """
     right = [answer for answer in answers if answer.right]
-    named = [answer.offset_error for answer in right if answer.named]
-    middle, most = quantiles(named, [0.5, 0.95], 4)
+    by_condition: dict[str, list[Answer]] = defaultdict(list)
+    for answer in right:
+        by_condition[answer.clip.condition].append(answer)
+    return {**_offsets(right), "by_condition": {name: _offsets(some) for name, some in by_condition.items()}}
+
+
+def _offsets(right: Sequence[Answer]) -> dict[str, Any]:
+    errors = [answer.offset_error for answer in right if not answer.shared]
+    (signed,) = quantiles(errors, [0.5], 4)
+    middle, most = quantiles(np.abs(errors).tolist(), [0.5, 0.95], 4)
     return {
         "median_seconds": middle,
         "p95_seconds": most,
-        "near": share_of(error <= NEAR_SECONDS for error in named),
+        "signed_median_seconds": signed,
+        "near": share_of(answer.near for answer in right),
         "near_or_repeat": share_of(answer.near or answer.shared for answer in right),
     }
 
@@ -120,17 +133,21 @@ def offset_errors(answers: Iterable[Answer]) -> dict[str, Any]:
 def ratios(answers: Iterable[Answer]) -> dict[str, dict[str, Any]]:
     """The share of right answers that give the true speed and pitch within NEAR_RATIO, by condition.
 
-    An answer without them says that nothing was changed, one without a pitch that it was changed as the speed was.
+    As clients read them: an answer without a speed says that it was not changed, one without a pitch that frequencies
+    changed as the speed did.
     """
     cells: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for answer in answers:
         if answer.named and answer.match:
-            truth = change(answer.clip.condition)
-            speed = answer.match.speed or 1.0
-            pitch = getattr(answer.match, "pitch", None) or speed
+            truth, wire = change(answer.clip.condition), answer.match.to_wire()
+            speed = float(str(wire.get("speed", 1.0)))
+            pitch = float(str(wire.get("pitch", speed)))
             cells[answer.clip.condition].append((_near(speed, truth.tempo), _near(pitch, truth.pitch)))
     return {
-        condition: {"speed": share_of(one[0] for one in cell), "speed_and_pitch": share_of(map(all, cell))}
+        condition: {
+            "speed": share_of(speed for speed, _ in cell),
+            "speed_and_pitch": share_of(speed and pitch for speed, pitch in cell),
+        }
         for condition, cell in cells.items()
     }
 

@@ -16,6 +16,7 @@ from benchmarks.peers import Peers
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def _with_interval(panel: Axes, cell: Mapping[str, Any], row: float) -> None:
 
 def _by_length(found: Recall, peers: Peers) -> Figure:
     """A panel for each condition: recall over the length of the clip."""
-    columns = min(len(found), 6)
+    columns = min(len(found), 5 if len(found) % 5 == 0 else 6)
     height = -(-len(found) // columns)
     figure, panels = plt.subplots(
         height, columns, figsize=(2.1 * columns + 0.6, 1.75 * height + 0.7), sharex=True, sharey=True, squeeze=False
@@ -106,6 +107,8 @@ def _by_length(found: Recall, peers: Peers) -> Figure:
     lengths = sorted({length for cells in found.values() for length in cells})
     for panel in panels.flat[len(found) :]:
         panel.set_visible(False)
+    for panel in panels.flat[max(0, len(found) - columns) : len(found)]:
+        panel.tick_params(labelbottom=True)
     for panel, (condition, cells) in zip(panels.flat, found.items(), strict=False):
         theirs = peers.recall.get(condition, {})
         for place, name in enumerate(peers.names):
@@ -138,7 +141,7 @@ def _reliability(calibrated: Mapping[str, Any]) -> Figure:
     above.plot(said, was, "o", color=OURS, ms=6, label="answers in a bin, 95 % interval")
     above.set(title=f"Calibration of {calibrated['n']} answers, expected error {calibrated['ece']}", ylim=(-0.03, 1.03))
     above.set(ylabel="share of them that was right")
-    above.legend(loc="upper left")
+    above.legend(loc="lower right")
     left = [one["from"] for one in bins]
     below.bar(left, [one["n"] for one in bins], [one["to"] - one["from"] for one in bins], align="edge", color=OURS,
               alpha=0.6, edgecolor="white")  # fmt: skip
@@ -217,6 +220,9 @@ def _time(answers: Sequence[Answer]) -> Figure:
             panel.plot(middle, at, "o", color=colours[place % 3], ms=5, label=f"{length:g} s" if row == 0 else None)
     panel.set_yticks(range(len(rows)), [name for name, _ in rows])
     panel.set(xscale="log", ylim=(len(rows) - 0.5, -0.5), xlabel="milliseconds a clip; the bar is 5 % to 95 % of them")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.grid(axis="x", **GRID)
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     figure.tight_layout()
