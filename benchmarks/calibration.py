@@ -106,7 +106,7 @@ def main() -> None:
         ),
         Table(
             "Calibration by the settings",
-            ("from", "to", "answers", "confidence", "right"),
+            ("from", "to", "answers", "confidence", "right", "95 %"),
             [tuple(row.values()) for row in set_now["bins"]],
         ),
     ]

@@ -47,7 +47,7 @@ def change(condition: str) -> Change:
     found = _CHANGE.fullmatch(condition)
     if not found:
         return Change()
-    ratio = 1 + int(found[2]) / 100
+    ratio = (100 + int(found[2])) / 100
     return Change(tempo=1.0 if found[1] == "pitch" else ratio, pitch=1.0 if found[1] == "tempo" else ratio)
 
 

@@ -44,12 +44,13 @@ def shared_audio(likeness: Likeness) -> dict[str, Any]:
     path = OUT / "shared_audio" / f"{digest}.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_search(likeness), indent=1, ensure_ascii=False))
+        path.write_text(json.dumps(search(likeness), indent=1, ensure_ascii=False))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
-def _search(likeness: Likeness) -> dict[str, Any]:
+def search(likeness: Likeness) -> dict[str, Any]:
+    """The same, looked for now."""
     recordings = likeness.recordings
     looked = [features(one.path)[::_STEP] for one in tqdm(recordings, desc="reading recordings", unit="recording")]
     length = round(WINDOW_SECONDS * FRAMES_PER_SECOND / _STEP)

@@ -24,7 +24,7 @@ def share(count: int, n: int) -> dict[str, Any]:
         "count": count,
         "percent": percent(count, n),
         "interval_95": [round(100 * interval.low, 2), round(100 * interval.high, 2)],
-        "at_most_95": round(100 * highest, 3),
+        "at_most_95": round(100 * highest, 4),
     }
 
 

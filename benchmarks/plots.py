@@ -145,7 +145,7 @@ def _reliability(calibrated: Mapping[str, Any]) -> Figure:
     left = [one["from"] for one in bins]
     below.bar(left, [one["n"] for one in bins], [one["to"] - one["from"] for one in bins], align="edge", color=OURS,
               alpha=0.6, edgecolor="white")  # fmt: skip
-    below.set(xlabel="confidence", ylabel="answers", yscale="log", xlim=(-0.02, 1.02))
+    below.set(xlabel="confidence", ylabel="answers", yscale=_scale(bins), xlim=(-0.02, 1.02))
     for panel in (above, below):
         panel.grid(**GRID)
     figure.tight_layout()
@@ -169,12 +169,19 @@ def _confidence(answers: Sequence[Answer]) -> Figure:
         panel.hist(here, edges, label=f"{label} ({here.size})", color=colour, alpha=0.6 if label == "right" else 0.9)
     ticks = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
     panel.set_xticks(_logits(ticks), [f"{tick:g}" for tick in ticks])
-    panel.set(yscale="log", xlabel="confidence (logistic scale; the ends hold what lies beyond)", ylabel="answers")
+    panel.set(
+        yscale=_scale(given), xlabel="confidence (logistic scale; the ends hold what lies beyond)", ylabel="answers"
+    )
     panel.set(title=f"{len(given)} of {len(answers)} clips were answered")
     panel.legend(loc="upper left")
     panel.grid(axis="y", **GRID)
     figure.tight_layout()
     return figure
+
+
+def _scale(drawn: Sequence[object]) -> str:
+    """A logarithmic axis needs something to stand on."""
+    return "log" if drawn else "linear"
 
 
 def _logits(shares: Sequence[float]) -> np.ndarray[Any, Any]:
