@@ -22,6 +22,8 @@ SHA1 = "ab" * 20
 SONG, OTHER, LEFT_OVER = 0xABABABAB, 2**32 - 1, 7
 FINGERPRINTS = [(0, SONG, 5), (9, SONG, 2**32 - 1), (9, OTHER, 4), (9, LEFT_OVER, 6), (2**32 - 1, OTHER, 0)]
 
+STRETCHES = [(SONG, 0, "zero"), (SONG, 9, "nine"), (OTHER, 9, NAME), (LEFT_OVER, 9, "left over")]
+
 
 class Engine:
     """One database, to which statements are sent as the driver would; remembers which were."""
@@ -42,11 +44,12 @@ class Engine:
         values = [f"({', '.join(str(escape_params({'v': value}, None)['v']) for value in row)})" for row in rows]
         self._send(f"{statement} {', '.join(values)}")
 
-    def ask_for(self, column: str, *values: int) -> None:
+    def ask_for(self, *rows: dict[str, int]) -> None:
         """Make the table that otherwise travels beside a statement."""
         self._send("DROP TABLE IF EXISTS asked")
-        self._send(f"CREATE TABLE asked ({column} UInt32) ENGINE = Memory")
-        self._send(f"INSERT INTO asked VALUES {', '.join(f'({value})' for value in values)}")
+        self._send(f"CREATE TABLE asked ({', '.join(f'{column} UInt32' for column in rows[0])}) ENGINE = Memory")
+        values = [f"({', '.join(map(str, row.values()))})" for row in rows]
+        self._send(f"INSERT INTO asked VALUES {', '.join(values)}")
 
     def change(self, table: sql.Table, statement: str, **values: Any) -> None:
         self.run(statement, **values)
@@ -84,6 +87,7 @@ def fill(engine: Engine) -> None:
     assert engine.run(sql.IS_BEGUN, song_id=SONG) == [[1]]
     engine.insert(sql.WRITE_FINGERPRINTS, *FINGERPRINTS)
     engine.insert(sql.WRITE_FINGERPRINTS, *FINGERPRINTS[:1])
+    engine.insert(sql.WRITE_STRETCHES, *STRETCHES)
     assert engine.run(sql.COUNTS) == [[0, 0]]
     assert engine.run(sql.REVISION) == [[0, 0]]
     engine.insert(sql.WRITE_SONG, (SONG, NAME, SHA1, 2, 2**64 - 1), (OTHER, "other", "ff" * 20, 2, 3))
@@ -93,7 +97,7 @@ def fill(engine: Engine) -> None:
 
 def ask(engine: Engine) -> None:
     song, other = [SONG, NAME, SHA1, 2], [OTHER, "other", "ff" * 20, 2]
-    engine.ask_for("song_id", SONG, 1, OTHER, LEFT_OVER)
+    engine.ask_for(*({"song_id": id_} for id_ in (SONG, 1, OTHER, LEFT_OVER)))
     assert engine.run(sql.FIND_SONG, sha1=SHA1) == [song]
     assert engine.run(sql.FIND_SONG, sha1=NAME) == []
     assert sorted(engine.run(sql.SONGS)) == [song, other]
@@ -101,7 +105,11 @@ def ask(engine: Engine) -> None:
     assert engine.run(sql.LIST_SONGS, first=SONG + 1, limit=10) == [other]
     whole = [[SONG, 0, 5], [SONG, 9, 2**32 - 1], [OTHER, 9, 4], [OTHER, 2**32 - 1, 0]]
     assert engine.run(sql.WHOLE_SONGS) == whole
-    engine.ask_for("hash", 9, 10, 2**32 - 1)
+    assert sorted(engine.run(sql.WHOLE_STRETCHES)) == [[SONG, 0, "zero"], [SONG, 9, "nine"], [OTHER, 9, NAME]]
+    pairs = [(SONG, 9), (SONG, 1), (OTHER, 0), (OTHER, 9), (LEFT_OVER, 9)]
+    engine.ask_for(*({"song_id": id_, "number": number} for id_, number in pairs))
+    assert sorted(engine.run(sql.STRETCHES)) == [[SONG, 9, "nine"], [OTHER, 9, NAME]]
+    engine.ask_for(*({"hash": hash_} for hash_ in (9, 10, 2**32 - 1)))
     assert sorted(engine.run(sql.POSTINGS)) == [[9, SONG, 2**32 - 1], [9, OTHER, 4], [2**32 - 1, OTHER, 0]]
     assert engine.run(sql.LEFTOVERS) == [[LEFT_OVER]]
 
@@ -114,8 +122,13 @@ def change(engine: Engine) -> None:
     for song_id in (SONG, LEFT_OVER):
         engine.change(sql.FINGERPRINT, sql.DELETE_FINGERPRINTS, song_id=song_id)
         engine.change(sql.BEGUN, sql.DELETE_BEGUN, song_id=song_id)
+        assert [song_id] in engine.run(sql.LEFTOVERS)
+        engine.change(sql.STRETCH, sql.DELETE_STRETCHES, song_id=song_id)
     assert engine.run(sql.LEFTOVERS) == []
+    engine.ask_for(*({"hash": hash_} for hash_ in (9, 10, 2**32 - 1)))
     assert len(engine.run(sql.POSTINGS)) == 2
+    engine.ask_for({"song_id": SONG}, {"song_id": OTHER})
+    assert engine.run(sql.WHOLE_STRETCHES) == [[OTHER, 9, NAME]]
 
 
 def keep_results(engine: Engine) -> None:

@@ -45,7 +45,8 @@ def sha1(seed: int) -> str:
 def fingerprints(seed: int, size: int = 400, hash_values: int = EVERYTHING.size) -> Fingerprints:
     """About `size` landmarks; the hashes are below `hash_values`, so that songs share them and repeat their own."""
     rng = np.random.default_rng(seed)
-    return from_pairs(rng.integers(0, hash_values, size), rng.integers(0, 4_000_000, size), peaks(seed, size // 2))
+    own = peaks(seed, size // 2, frames=25 * size)
+    return from_pairs(rng.integers(0, hash_values, size), rng.integers(0, 4_000_000, size), own)
 
 
 def from_pairs(hashes: ArrayLike, offsets: ArrayLike, peaks: Peaks = NO_PEAKS) -> Fingerprints:

@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from driver_data import EVERYTHING, NAMES, as_set, expected, fingerprints, from_pairs, sha1
+from driver_data import (
+    EVERYTHING,
+    NAMES,
+    as_set,
+    assert_same_peaks,
+    expected,
+    fingerprints,
+    from_pairs,
+    sha1,
+    stored_peaks,
+)
 from driver_processes import Opener, kill, processes, torn_songs, write_for_ever
 
 from dejavu.config import settings
@@ -62,7 +72,17 @@ class UpkeepContract:
             assert np.array_equal(whole.hashes, prints[song_id].hashes)
             assert np.array_equal(whole.offsets, prints[song_id].offsets)
             assert whole.hashes.dtype == whole.offsets.dtype == np.uint32
+            assert_same_peaks(whole.peaks, stored_peaks(prints[song_id].peaks))
         assert driver.fingerprints([]) == {}
+
+    def test_a_song_taken_out_can_be_stored_again_just_as_it_was(self, driver: Driver) -> None:
+        song_id = driver.insert("a song", sha1(1), fingerprints(1)).song_id
+        wanted = [(song_id, number) for number in range(4)]
+        first, packed = driver.fingerprints([song_id])[song_id], driver.stretches(wanted)
+        driver.delete(song_id)
+        driver.insert("a song", sha1(1), first)
+        assert driver.stretches(wanted) == packed
+        assert_same_peaks(driver.fingerprints([song_id])[song_id].peaks, first.peaks)
 
     def test_checking_needs_a_catalogue_of_this_format_and_changes_nothing(
         self, opener: Opener, monkeypatch: pytest.MonkeyPatch

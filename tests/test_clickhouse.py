@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 from clickhouse import HOST, READER, ClickHouseServer
 from driver_contract import EVERYTHING, DriverContract, Opener
-from driver_data import as_set, expected, fingerprints, sha1
+from driver_data import as_set, assert_same_peaks, expected, fingerprints, sha1, stored_peaks
 from processes import freeze
 from servers import PROJECT
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
 from dejavu.errors import FormatMismatch, StoreError, StoreUnavailable
+from dejavu.fingerprint.stretches import pack
 from dejavu.model import Counts
 from dejavu.store import clickhouse as module
 from dejavu.store import clickhouse_sql as sql
@@ -172,6 +173,7 @@ def _leave_half_a_song(client: ClickHouse, seed: int, *, begun: bool = True) -> 
     prints = fingerprints(seed)
     if begun:
         client.insert(sql.WRITE_BEGUN, np.array([ID], np.uint32))
+    client.insert_rows(sql.WRITE_STRETCHES, [(ID, number, packed) for number, packed in pack(prints.peaks).items()])
     client.insert(sql.WRITE_FINGERPRINTS, prints.hashes, np.full(len(prints), ID, np.uint32), prints.offsets)
 
 
@@ -184,9 +186,11 @@ def test_half_a_song_is_never_seen_and_swept(driver: ClickHouseDriver, client: C
         assert driver.counts() == Counts(1, whole.total_hashes)
         assert as_set(driver.postings(EVERYTHING)) == expected({whole.song_id: fingerprints(2)}, EVERYTHING)
         assert driver.fingerprints([ID]) == {}
+        assert driver.stretches([(ID, 0), (ID, 1)]) == {}
         assert driver.sweep() == swept
     assert client.rows("SELECT count() FROM fingerprint") == [(whole.total_hashes,)]
     assert client.rows("SELECT song_id FROM begun") == [(whole.song_id,)]
+    assert client.rows("SELECT song_id FROM stretch GROUP BY song_id") == [(whole.song_id,)]
 
 
 @pytest.mark.parametrize("seed", [1, 99], ids=["the same", "made otherwise"])
@@ -194,6 +198,18 @@ def test_half_a_song_does_not_get_into_the_whole_one(driver: ClickHouseDriver, c
     _leave_half_a_song(client, seed)
     song = driver.insert("whole", sha1(1), fingerprints(1))
     assert as_set(driver.postings(EVERYTHING)) == expected({song.song_id: fingerprints(1)}, EVERYTHING)
+    assert_same_peaks(driver.fingerprints([ID])[ID].peaks, stored_peaks(fingerprints(1).peaks))
+
+
+def test_a_song_that_got_its_rows_twice_is_the_same(driver: ClickHouseDriver, client: ClickHouse) -> None:
+    driver.insert("a song", sha1(1), fingerprints(1))
+    wanted = [(ID, number) for number in range(4)]
+    once, packed = driver.fingerprints([ID])[ID], driver.stretches(wanted)
+    _leave_half_a_song(client, 1, begun=False)  # by somebody cut off, whose rows came late
+    assert driver.stretches(wanted) == packed
+    twice = driver.fingerprints([ID])[ID]
+    assert_same_peaks(twice.peaks, once.peaks)
+    assert len(twice) == len(once)
 
 
 def test_sweeping_waits_for_who_is_storing_and_takes_nothing_from_him(

@@ -172,6 +172,12 @@ def test_packing_and_unpacking_agree_with_plain_loops() -> None:
     assert set(found) == expected({1024 + 5: prints}, asked)
 
 
+def test_a_number_beyond_all_stretches_does_not_lead_to_the_next_song(driver: SqliteDriver) -> None:
+    first, second = (driver.insert(f"{n}", sha1(n), fingerprints(n)).song_id for n in range(2))
+    assert driver.stretches([(second, 1)])
+    assert driver.stretches([(first, 2**21 + 1), (second, 1 - 2**21)]) == {}
+
+
 def test_nothing_packs_to_nothing() -> None:
     nothing = np.empty(0, np.uint32)
     assert list(sqlite_postings.pack(1, Fingerprints(nothing, nothing, NO_PEAKS))) == []

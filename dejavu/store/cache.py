@@ -72,7 +72,7 @@ class CachedDriver:
         self.find_song, self.songs, self.list_songs = driver.find_song, driver.songs, driver.list_songs
         self.insert, self.delete, self.rename = driver.insert, driver.delete, driver.rename
         self.revision, self.counts = driver.revision, driver.counts
-        self.fingerprints, self.sweep = driver.fingerprints, driver.sweep
+        self.fingerprints, self.stretches, self.sweep = driver.fingerprints, driver.stretches, driver.sweep
         self._driver = driver
         self._entries = entries
         self._clock = clock

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -16,13 +17,14 @@ import numpy as np
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError, StoreUnavailable
-from dejavu.model import Counts, Fingerprints, Peaks, Postings, Song, UInt32s
+from dejavu.fingerprint import stretches
+from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
 from dejavu.store import clickhouse_sql as sql
 from dejavu.store.clickhouse_client import ClickHouse, Row
 from dejavu.store.clickhouse_tables import create_missing, require_all
 from dejavu.store.song_ids import possible_song_ids
 
-_TABLES = (sql.FORMAT, sql.SONG, sql.BEGUN, sql.FINGERPRINT)
+_TABLES = (sql.FORMAT, sql.SONG, sql.BEGUN, sql.STRETCH, sql.FINGERPRINT)
 
 _ROWS_AT_ONCE = 1 << 20
 """Fingerprints sent at a time, ten hours of sound: one part of the table, and some 100 MB as Python's integers."""
@@ -80,6 +82,12 @@ class ClickHouseDriver:
         columns = self._clickhouse.columns(sql.POSTINGS, {"hash": hashes})
         return Postings(*columns or (np.empty(0, np.uint32) for _ in range(3)))
 
+    def stretches(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """The packed peaks of these pairs of song id and number of a stretch; what is not stored is left out."""
+        song_ids, numbers = np.array(wanted, np.uint32).reshape(-1, 2).T
+        rows = self._clickhouse.packed_rows(sql.STRETCHES, {"song_id": song_ids, "number": numbers})
+        return {(int(song_id), int(number)): packed for song_id, number, packed in rows}
+
     def revision(self) -> str:
         """A token of what `postings` answers from: another one as soon as a song is visible or gone."""
         ((songs, editions),) = self._clickhouse.rows(sql.REVISION)
@@ -97,9 +105,11 @@ class ClickHouseDriver:
         if fingerprints.hashes.shape != fingerprints.offsets.shape:
             raise ValueError("The hashes and the offsets of a song differ in shape.")
         song_ids = list(dict.fromkeys(possible_song_ids(sha1)))
-        return self._insert(name, sha1, fingerprints, song_ids)
+        return self._insert(name, sha1, fingerprints, stretches.pack(fingerprints.peaks), song_ids)
 
-    def _insert(self, name: str, sha1: str, fingerprints: Fingerprints, song_ids: Sequence[int]) -> Song:
+    def _insert(
+        self, name: str, sha1: str, fingerprints: Fingerprints, packed: dict[int, bytes], song_ids: Sequence[int]
+    ) -> Song:
         """Store it under the first of `song_ids` that is free, keeping the ids before that from others meanwhile."""
         song_id, *others = song_ids
         stored: list[Song] = []
@@ -109,23 +119,27 @@ class ClickHouseDriver:
             if known is not None:
                 raise AlreadyFingerprinted(known)
             if not self.songs([song_id]):
-                self._write_fingerprints(song_id, fingerprints)
+                self._write_fingerprints(song_id, fingerprints, packed)
                 stored.append(Song(song_id, name, sha1, len(fingerprints)))
                 return [(song_id, name, sha1, len(fingerprints), secrets.randbits(64))]
             if not others:
                 raise StoreError("Other songs have every id this file could get; add it to another instance.")
-            stored.append(self._insert(name, sha1, fingerprints, others))
+            stored.append(self._insert(name, sha1, fingerprints, packed, others))
             return []
 
         self._alone_with(song_id, store)
         return stored[0]
 
-    def _write_fingerprints(self, song_id: int, fingerprints: Fingerprints) -> None:
+    def _write_fingerprints(self, song_id: int, fingerprints: Fingerprints, packed: dict[int, bytes]) -> None:
         if self._is_begun(song_id):
             # Somebody was killed at this, perhaps with another decoder that made them a little different.
             self._change(sql.FINGERPRINT, sql.DELETE_FINGERPRINTS, song_id=song_id)
+            self._change(sql.STRETCH, sql.DELETE_STRETCHES, song_id=song_id)
         else:
             self._clickhouse.insert(sql.WRITE_BEGUN, np.array([song_id], np.uint32))
+        if packed:
+            rows = [(song_id, number, part) for number, part in packed.items()]
+            self._clickhouse.insert_rows(sql.WRITE_STRETCHES, rows)
         for start in range(0, len(fingerprints), _ROWS_AT_ONCE):
             hashes = fingerprints.hashes[start : start + _ROWS_AT_ONCE]
             offsets = fingerprints.offsets[start : start + _ROWS_AT_ONCE]
@@ -172,14 +186,19 @@ class ClickHouseDriver:
     def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
         """Whole songs, each under its id, reading the whole catalogue once."""
         asked = {"song_id": np.array(song_ids, np.uint32)}
+        # Peaks first: what is deleted in between is then missing among the hashes, which say what songs there are.
+        packed: defaultdict[int, dict[int, bytes]] = defaultdict(dict)
+        for song_id, number, part in self._clickhouse.packed_rows(
+            sql.WHOLE_STRETCHES, asked, settings.INSERT_TIMEOUT_SECONDS
+        ):
+            packed[int(song_id)][int(number)] = part
         columns = self._clickhouse.columns(sql.WHOLE_SONGS, asked, settings.INSERT_TIMEOUT_SECONDS)
         if not columns:
             return {}
         found, starts = np.unique(columns[0], return_index=True)
         hashes, offsets = (np.split(column, starts[1:]) for column in columns[1:])
-        peaks = Peaks(np.empty(0, np.uint32), np.empty(0, np.float32))
         songs = zip(found.tolist(), hashes, offsets, strict=True)
-        return {song_id: Fingerprints(own, places, peaks) for song_id, own, places in songs}
+        return {id_: Fingerprints(own, places, stretches.join(packed[id_])) for id_, own, places in songs}
 
     def sweep(self) -> int:
         """Remove what was left behind by those who were killed while they stored or deleted a song; of how many songs.
@@ -214,6 +233,7 @@ class ClickHouseDriver:
     def _delete_fingerprints(self, song_id: int) -> None:
         """Delete a song's fingerprints, and only then what says that there may be some."""
         self._change(sql.FINGERPRINT, sql.DELETE_FINGERPRINTS, song_id=song_id)
+        self._change(sql.STRETCH, sql.DELETE_STRETCHES, song_id=song_id)
         self._change(sql.BEGUN, sql.DELETE_BEGUN, song_id=song_id)
 
     def _change(self, table: sql.Table, statement: str, **values: int | str) -> None:

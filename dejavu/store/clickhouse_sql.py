@@ -67,6 +67,13 @@ FINGERPRINT = Table(
     1024,
 )
 
+STRETCH = Table(
+    "stretch",
+    {"song_id": "UInt32", "number": "UInt32", "packed": "String"},
+    "ReplacingMergeTree ORDER BY (song_id, number)",
+    16,  # a stretch is a kilobyte, and all between two marks are read
+)
+
 RESULT = Table(
     "result",
     {"token": "String", "answer": "String", "stored_at": "DateTime DEFAULT now()"},
@@ -118,21 +125,34 @@ WHOLE_SONGS = """
     GROUP BY song_id, hash, offset ORDER BY song_id, hash, offset
 """
 
+# The songs that are asked for are looked for in their table's index, so that this costs the same in any catalogue.
+STRETCHES = """
+    SELECT song_id, number, packed FROM stretch
+    WHERE (song_id, number) IN (SELECT song_id, number FROM asked)
+    AND song_id IN (SELECT song_id FROM song WHERE song_id IN (SELECT song_id FROM asked))
+"""
+WHOLE_STRETCHES = """
+    SELECT song_id, number, packed FROM stretch
+    WHERE song_id IN (SELECT song_id FROM song WHERE song_id IN (SELECT song_id FROM asked))
+"""
+
 IS_BEGUN = "SELECT count() FROM begun WHERE song_id = %(song_id)s"
 LEFTOVERS = """
     SELECT song_id FROM (
-        SELECT song_id FROM begun UNION ALL SELECT song_id FROM fingerprint
+        SELECT song_id FROM begun UNION ALL SELECT song_id FROM fingerprint UNION ALL SELECT song_id FROM stretch
     ) AS begun_or_stored
     WHERE song_id NOT IN (SELECT song_id FROM song) GROUP BY song_id ORDER BY song_id
 """
 
 WRITE_BEGUN = "INSERT INTO begun (song_id) VALUES"
 WRITE_FINGERPRINTS = "INSERT INTO fingerprint (hash, song_id, offset) VALUES"
+WRITE_STRETCHES = "INSERT INTO stretch (song_id, number, packed) VALUES"
 WRITE_SONG = "INSERT INTO song (song_id, name, sha1, total_hashes, edition) VALUES"
 
 RENAME_SONG = "ALTER TABLE song UPDATE name = %(name)s WHERE song_id = %(song_id)s"
 DELETE_SONG = "ALTER TABLE song DELETE WHERE song_id = %(song_id)s"
 DELETE_FINGERPRINTS = "ALTER TABLE fingerprint DELETE WHERE song_id = %(song_id)s"
+DELETE_STRETCHES = "ALTER TABLE stretch DELETE WHERE song_id = %(song_id)s"
 DELETE_BEGUN = "ALTER TABLE begun DELETE WHERE song_id = %(song_id)s"
 UNFINISHED_CHANGES = """
     SELECT count() FROM system.mutations

@@ -38,6 +38,12 @@ class Driver(Protocol):
     def postings(self, hashes: UInt32s) -> Postings:
         """Every posting of these hashes (uint32[n], distinct)."""
 
+    def stretches(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """The packed peaks (`fingerprint.stretches`) of these pairs of song id and number of a stretch.
+
+        What nothing is stored under is left out: a silent stretch, one beyond a song's end, a song that is gone.
+        """
+
     def revision(self) -> str:
         """A token of what `postings` answers from, for caches; asked with every look-up, so it has to be quick.
 

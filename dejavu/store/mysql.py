@@ -6,15 +6,16 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import TypeVar
 
 import MySQLdb
-import numpy as np
 from MySQLdb.constants import ER
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError
-from dejavu.model import Counts, Fingerprints, Peaks, Postings, Song, UInt32s
+from dejavu.fingerprint import stretches
+from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
 from dejavu.store.mysql_postings import SongRows, to_postings, unpack_hashes
 from dejavu.store.mysql_schema import Schema
 from dejavu.store.mysql_server import Cursor, MysqlServer
@@ -49,22 +50,37 @@ _TABLES = {
         hashes BLOB NOT NULL,
         KEY (song_id)
     """,
+    "stretch": """
+        song_id INT UNSIGNED NOT NULL,
+        number INT UNSIGNED NOT NULL,
+        packed BLOB NOT NULL,
+        PRIMARY KEY (song_id, number)
+    """,
 }
 
-_SCHEMA = Schema("TuneScout fingerprints, layout 1", _TABLES)
+_SCHEMA = Schema("TuneScout fingerprints, layout 2", _TABLES)
 
 _SONG = "SELECT song_id, name, sha1, total_hashes FROM song"
 
 # Left to itself, a planner with stale statistics may take thousands of hashes for most of the table and read all of it.
 _LOOK_UP = "SELECT hash, song_id, offsets FROM posting FORCE INDEX (PRIMARY) WHERE hash IN %s"
 
+# Row constructors, `(song_id, number) IN (…)`, make some releases of MariaDB read the whole table.
+_STRETCH = "song_id = %s AND number = %s"
+
 _SHA1 = re.compile("[0-9a-f]{40}")
 
 _HASHES_PER_LOOK_UP = settings.QUERY_MAX_HASHES
 """Hashes in one IN list. Beyond some ten thousand the server's planner gives up and reads the whole table."""
 
+_STRETCHES_PER_STATEMENT = 256
+"""Rows of a kilobyte inserted, or conditions on a row, in one statement: four hours of sound, and clips need few."""
+
 _ATTEMPTS = 3
 """Of several transactions that wait for the same song to be stored, InnoDB may break off one or two."""
+
+
+_Row = TypeVar("_Row")
 
 
 class MysqlDriver:
@@ -100,24 +116,27 @@ class MysqlDriver:
 
     def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
         """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
-        rows = SongRows(fingerprints)
+        rows, packed = SongRows(fingerprints), stretches.pack(fingerprints.peaks)
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._insert(name, sha1, len(fingerprints), rows)
+                return self._insert(name, sha1, len(fingerprints), rows, packed)
             except StoreError as exc:
                 if not _is_deadlock(exc):
                     raise
-        return self._insert(name, sha1, len(fingerprints), rows)
+        return self._insert(name, sha1, len(fingerprints), rows, packed)
 
-    def _insert(self, name: str, sha1: str, total_hashes: int, rows: SongRows) -> Song:
+    def _insert(self, name: str, sha1: str, total_hashes: int, rows: SongRows, packed: dict[int, bytes]) -> Song:
         with self._server.transaction() as cursor:
             # The song first: who stores or deletes the same one waits here, and never with postings in hand.
             song = _insert_song(cursor, name, sha1, total_hashes)
             for hashes in rows.packed_hashes():
                 cursor.execute("INSERT INTO song_hashes (song_id, hashes) VALUES (%s, %s)", (song.song_id, hashes))
+            for some in _batches(list(packed.items()), _STRETCHES_PER_STATEMENT):
+                values = [value for number, part in some for value in (song.song_id, number, part)]
+                cursor.execute(_insert_rows("stretch (song_id, number, packed)", len(some)), values)
             for batch in rows.batches():
                 values = [value for hash_, offsets in batch for value in (hash_, song.song_id, offsets)]
-                cursor.execute(_insert_postings(len(batch)), values)
+                cursor.execute(_insert_rows("posting (hash, song_id, offsets)", len(batch)), values)
             _revise(cursor)
         return song
 
@@ -128,6 +147,7 @@ class MysqlDriver:
                 for hashes in _song_hashes(cursor, song_id):
                     cursor.execute("DELETE FROM posting WHERE hash IN %s AND song_id = %s", (hashes, song_id))
                 cursor.execute("DELETE FROM song_hashes WHERE song_id = %s", (song_id,))
+                cursor.execute("DELETE FROM stretch WHERE song_id = %s", (song_id,))
                 _revise(cursor)
 
     def postings(self, hashes: UInt32s) -> Postings:
@@ -140,6 +160,17 @@ class MysqlDriver:
                 cursor.execute(_LOOK_UP, (asked,))
                 rows += cursor.fetchall()
         return to_postings(rows)
+
+    def stretches(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """The packed peaks of these pairs of song id and number of a stretch; what is not stored is left out."""
+        rows: list[tuple[int, int, bytes]] = []
+        with self._server.statements() as cursor:
+            for some in _batches(wanted, _STRETCHES_PER_STATEMENT):
+                either = " OR ".join([_STRETCH] * len(some))
+                select = f"SELECT song_id, number, packed FROM stretch FORCE INDEX (PRIMARY) WHERE {either}"  # noqa: S608
+                cursor.execute(select, [value for pair in some for value in pair])
+                rows += cursor.fetchall()
+        return {(song_id, number): packed for song_id, number, packed in rows}
 
     def revision(self) -> str:
         """A token of what `postings` answers from: another one as soon as a song is visible or gone."""
@@ -191,9 +222,13 @@ class MysqlDriver:
 
 
 @cache
-def _insert_postings(rows: int) -> str:
+def _insert_rows(columns: str, rows: int) -> str:
     values = ", ".join(["(%s, %s, %s)"] * rows)
-    return f"INSERT INTO posting (hash, song_id, offsets) VALUES {values}"  # noqa: S608 - only placeholders
+    return f"INSERT INTO {columns} VALUES {values}"  # noqa: S608 - names of this program, and placeholders
+
+
+def _batches(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def _check_format(cursor: Cursor) -> None:
@@ -256,7 +291,8 @@ def _whole_song(cursor: Cursor, song_id: int) -> Fingerprints:
         )
         rows += cursor.fetchall()
     postings = to_postings(rows)
-    return Fingerprints(postings.hashes, postings.offsets, Peaks(np.empty(0, np.uint32), np.empty(0, np.float32)))
+    cursor.execute("SELECT number, packed FROM stretch WHERE song_id = %s", (song_id,))
+    return Fingerprints(postings.hashes, postings.offsets, stretches.join(dict(cursor.fetchall())))
 
 
 def _is_deadlock(exc: StoreError) -> bool:

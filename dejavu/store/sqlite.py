@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, Overloaded, StoreError
-from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.fingerprint import stretches
+from dejavu.model import Counts, Fingerprints, Peaks, Postings, Song, UInt32s
 from dejavu.store import sqlite_postings
 from dejavu.store.song_ids import possible_song_ids
 from dejavu.store.sqlite_file import FileBusy, SqliteFile
 
 _APPLICATION_ID = int.from_bytes(b"TunF", "big")
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE format (version INTEGER NOT NULL, digest TEXT NOT NULL)",
     # AUTOINCREMENT: a key is never given again, so what a process remembers about one stays true.
@@ -32,6 +33,8 @@ _SCHEMA = (
         total_hashes INTEGER NOT NULL
     )""",
     "CREATE TABLE postings (id INTEGER PRIMARY KEY, entries BLOB NOT NULL)",
+    # By song key and number in one integer: a song's stretches stand side by side, and new ones at the end.
+    "CREATE TABLE stretch (id INTEGER PRIMARY KEY, packed BLOB NOT NULL)",
 )
 
 _FIND_SONG = "SELECT song_id, name, sha1, total_hashes FROM song WHERE sha1 = ?"
@@ -66,6 +69,19 @@ _LOOK_UP = f"""
     FROM generation CROSS JOIN json_each(?) AS bucket
     CROSS JOIN postings ON postings.id = (generation.number << {sqlite_postings.BUCKET_BITS}) + bucket.value
 """  # noqa: S608 - the numbers are constants of this program
+
+_STRETCH_BITS = 21
+"""Bits of a stretch's id for its number: as many as the frames of 32 bits can make stretches."""
+
+_STRETCHES = f"""
+    WITH wanted (song_id, number) AS (
+        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+    )
+    SELECT song.song_id, wanted.number, stretch.packed
+    FROM wanted CROSS JOIN song ON song.song_id = wanted.song_id
+    CROSS JOIN stretch ON stretch.id = (song.key << {_STRETCH_BITS}) + wanted.number
+    WHERE wanted.number >> {_STRETCH_BITS} = 0
+"""  # noqa: S608 - the number is a constant of this program
 
 _BUSY_RETRY_SECONDS = 30
 
@@ -102,6 +118,7 @@ class SqliteDriver:
 
     def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
         """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
+        packed = stretches.pack(fingerprints.peaks)
         with _busy_as_overloaded(), self._file.writing() as connection:
             known = _find_song(connection, sha1)
             if known is not None:
@@ -113,6 +130,9 @@ class SqliteDriver:
             ).lastrowid
             assert key is not None  # noqa: S101 - an INSERT of a row always gives one
             connection.executemany(_APPEND, sqlite_postings.pack(key, fingerprints))
+            first, _ = _stretch_ids(key)
+            rows = [(first + number, part) for number, part in packed.items()]
+            connection.executemany("INSERT INTO stretch (id, packed) VALUES (?, ?)", rows)
         return song
 
     def delete(self, song_id: int) -> None:
@@ -121,6 +141,7 @@ class SqliteDriver:
             found = connection.execute("SELECT key FROM song WHERE song_id = ?", (song_id,)).fetchone()
             if found is not None:
                 connection.execute("DELETE FROM song WHERE key = ?", found)
+                connection.execute("DELETE FROM stretch WHERE id BETWEEN ? AND ?", _stretch_ids(*found))
                 _delete_postings(connection, *found)
 
     def postings(self, hashes: UInt32s) -> Postings:
@@ -132,6 +153,12 @@ class SqliteDriver:
             song_ids = self._song_ids.of(keys, connection)
         present = song_ids >= 0  # a song deleted since the look-up has no id any more
         return Postings(found[present], song_ids[present].astype(np.uint32), offsets[present])
+
+    def stretches(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """The packed peaks of these pairs of song id and number of a stretch; what is not stored is left out."""
+        with self._file.reading() as connection:
+            rows = connection.execute(_STRETCHES, (json.dumps(list(wanted)),)).fetchall()
+        return {(song_id, number): packed for song_id, number, packed in rows}
 
     def revision(self) -> str:
         """A token of what `postings` answers from: another one as soon as a song is visible or gone."""
@@ -174,7 +201,8 @@ class SqliteDriver:
             for keys in sqlite_postings.by_generation(songs):
                 rows = connection.execute(_GENERATION, sqlite_postings.generation_rows(keys[0]))
                 found = sqlite_postings.unpack_songs(_batches(rows), keys)
-                whole.update({songs[key]: fingerprints for key, fingerprints in found.items()})
+                for key, (hashes, offsets) in found.items():
+                    whole[songs[key]] = Fingerprints(hashes, offsets, _peaks(connection, key))
         return whole
 
     def sweep(self) -> int:
@@ -242,6 +270,17 @@ def _free_song_id(connection: sqlite3.Connection, sha1: str) -> int:
         if connection.execute("SELECT 1 FROM song WHERE song_id = ?", (song_id,)).fetchone() is None:
             return song_id
     raise StoreError("Other songs have every id this file could get; add it to another instance.")
+
+
+def _stretch_ids(key: int) -> tuple[int, int]:
+    """The first and the last id that a stretch of the song with this key may have."""
+    return key << _STRETCH_BITS, (key + 1 << _STRETCH_BITS) - 1
+
+
+def _peaks(connection: sqlite3.Connection, key: int) -> Peaks:
+    rows = connection.execute("SELECT id, packed FROM stretch WHERE id BETWEEN ? AND ?", _stretch_ids(key))
+    first, _ = _stretch_ids(key)
+    return stretches.join({row_id - first: packed for row_id, packed in rows})
 
 
 def _batches(cursor: sqlite3.Cursor) -> Iterator[list[sqlite_postings.Row]]:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.model import Fingerprints, Peaks, UInt32s
+from dejavu.model import Fingerprints, UInt32s
 
 HASH_BITS = 6
 KEY_BITS = 16 - HASH_BITS
@@ -85,11 +85,11 @@ def by_generation(keys: Iterable[int]) -> list[list[int]]:
     return [list(group) for _, group in itertools.groupby(sorted(keys), lambda key: key >> KEY_BITS)]
 
 
-def unpack_songs(batches: Iterable[Sequence[Row]], keys: Sequence[int]) -> dict[int, Fingerprints]:
-    """Whole songs of one generation, each under its key.
+def unpack_songs(batches: Iterable[Sequence[Row]], keys: Sequence[int]) -> dict[int, tuple[UInt32s, UInt32s]]:
+    """The hashes and offsets of whole songs of one generation, sorted, each under its key.
 
     batches : all rows of the generation, so many at a time.
-    keys : song keys of the generation; one without any posting among the rows gets empty fingerprints.
+    keys : song keys of the generation; one without any posting among the rows gets empty columns.
     """
     wanted = np.zeros(SONGS_PER_GENERATION, np.bool_)
     wanted[np.array(keys) % SONGS_PER_GENERATION] = True
@@ -101,9 +101,7 @@ def unpack_songs(batches: Iterable[Sequence[Row]], keys: Sequence[int]) -> dict[
     for key in keys:
         first, end = np.searchsorted(slots, [key % SONGS_PER_GENERATION, key % SONGS_PER_GENERATION + 1])
         # Copies, so that one song kept does not keep the others.
-        songs[key] = Fingerprints(
-            hashes[first:end].copy(), offsets[first:end].copy(), Peaks(np.empty(0, np.uint32), np.empty(0, np.float32))
-        )
+        songs[key] = hashes[first:end].copy(), offsets[first:end].copy()
     return songs
 
 
