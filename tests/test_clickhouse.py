@@ -31,6 +31,7 @@ from dejavu.store import clickhouse as module
 from dejavu.store import clickhouse_sql as sql
 from dejavu.store.clickhouse import ClickHouseDriver
 from dejavu.store.clickhouse_client import ClickHouse, Row
+from dejavu.store.clickhouse_tables import create_missing
 
 pytestmark = pytest.mark.server
 
@@ -57,6 +58,23 @@ def client(clickhouse: ClickHouseServer, clickhouse_database: str, driver: Click
     client = ClickHouse(clickhouse.database(clickhouse_database))
     yield client
     client.close()
+
+
+def test_a_catalogue_made_before_there_were_peaks_is_refused_and_left_as_it_is(
+    clickhouse: ClickHouseServer, clickhouse_database: str
+) -> None:
+    database = clickhouse.database(clickhouse_database)
+    former = ClickHouse(database)
+    create_missing(former, (sql.FORMAT, sql.SONG, sql.BEGUN, sql.FINGERPRINT))
+    former.insert_rows(sql.WRITE_FORMAT, [(1, "0123456789ab")])
+    tables = former.rows("SHOW TABLES")
+    driver = ClickHouseDriver(database)
+    for verb in (driver.setup, driver.check):
+        with pytest.raises(FormatMismatch, match="was made with fingerprint format 1 "):
+            verb()
+    assert former.rows("SHOW TABLES") == tables
+    former.close()
+    driver.close()
 
 
 # --- Servers that go away ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import signals
 
 from dejavu.config import settings
 from dejavu.fingerprint.extract import _segments, extract_query, extract_reference
-from dejavu.fingerprint.landmarks import pair_peaks
+from dejavu.fingerprint.landmarks import pair_peaks, unpack
 from dejavu.fingerprint.peaks import POOL, find_peaks
 from dejavu.fingerprint.spectrogram import power_spectrogram
 from dejavu.model import Fingerprints, Query
@@ -109,6 +109,19 @@ def test_reference_is_sorted_distinct_and_sparse(long_song):
     most = settings.REFERENCE_PEAKS_PER_CELL * settings.REFERENCE_FAN_OUT / settings.RANK_CELL_FRAMES
     assert len(found) <= most * (long_song.size / settings.HOP_LENGTH + settings.RANK_CELL_FRAMES)
     assert found.offsets.max() * settings.HOP_LENGTH < long_song.size
+
+
+def test_peaks_of_a_reference_are_those_its_landmarks_were_paired_from(long_song):
+    found = extract_reference(signals.blocks(long_song, [20_000]))
+    whole = find_peaks(power_spectrogram(long_song), settings.REFERENCE_BOX_FRAMES, settings.REFERENCE_BOX_BINS)
+    stored = whole.best(settings.REFERENCE_PEAKS_PER_CELL)
+    assert np.array_equal(found.peaks.frames, stored.frames)
+    assert np.array_equal(found.peaks.bins, stored.bins)
+    assert (found.peaks.frames.dtype, found.peaks.bins.dtype) == (np.uint32, np.float32)
+    places = list(zip(found.peaks.frames.tolist(), found.peaks.bins.tolist(), strict=True))
+    assert places == sorted(set(places))
+    anchors, _, _ = unpack(found.hashes)
+    assert set(zip(found.offsets.tolist(), anchors.tolist(), strict=True)) <= set(places)
 
 
 def test_query_asks_for_the_most_salient_first():

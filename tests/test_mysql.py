@@ -79,7 +79,7 @@ def test_a_hash_may_recur_all_day_long(driver: MysqlDriver) -> None:
 
 def test_deleting_leaves_no_row_behind(driver: MysqlDriver, mariadb: MariaDB, mysql_database: ServerDatabase) -> None:
     driver.delete(driver.insert("a song", sha1(1), fingerprints(1, size=9000, hash_values=6000)).song_id)
-    for table in ("song", "posting", "song_hashes"):
+    for table in ("song", "posting", "song_hashes", "stretch"):
         assert mariadb.execute(f"SELECT COUNT(*) FROM {mariadb.quoted(mysql_database)}.{table}") == [(0,)]
 
 

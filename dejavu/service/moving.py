@@ -17,6 +17,7 @@ import numpy as np
 
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted
+from dejavu.fingerprint import stretches
 from dejavu.model import Fingerprints, UInt32s
 from dejavu.service.catalogue import Catalogue, Copy, Shelf
 
@@ -154,7 +155,8 @@ def _is_whole(copy: Copy, original: Fingerprints) -> bool:
     parts = [_part(copy, hashes[start : start + _ASKED_AT_ONCE]) for start in range(0, hashes.size, _ASKED_AT_ONCE)]
     found_hashes, offsets = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((offsets, found_hashes))
-    return np.array_equal(found_hashes[order], original.hashes) and np.array_equal(offsets[order], original.offsets)
+    same_hashes = np.array_equal(found_hashes[order], original.hashes)
+    return same_hashes and np.array_equal(offsets[order], original.offsets) and _has_peaks(copy, original)
 
 
 def _part(copy: Copy, hashes: UInt32s) -> tuple[UInt32s, UInt32s]:
@@ -162,6 +164,11 @@ def _part(copy: Copy, hashes: UInt32s) -> tuple[UInt32s, UInt32s]:
     postings = copy.shelf.ask(lambda driver: driver.postings(hashes))
     own = postings.song_ids == copy.song.song_id
     return postings.hashes[own], postings.offsets[own]
+
+
+def _has_peaks(copy: Copy, original: Fingerprints) -> bool:
+    packed = {(copy.song.song_id, number): part for number, part in stretches.pack(original.peaks).items()}
+    return copy.shelf.ask(lambda driver: driver.stretches(list(packed))) == packed
 
 
 def _delete_original(move: Move) -> str | None:

@@ -42,6 +42,8 @@ class ClickHouseDriver:
 
     def setup(self) -> None:
         """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
+        create_missing(self._clickhouse, [sql.FORMAT])
+        self._has_our_format()  # before tables that others have not are added to theirs
         create_missing(self._clickhouse, _TABLES)
         self._clickhouse.insert_alone(sql.WRITE_FORMAT, "format", self._format_to_write)
 
@@ -165,9 +167,10 @@ class ClickHouseDriver:
 
     def check(self) -> str:
         """The server's name and version, once it is seen that the catalogue can be used."""
-        require_all(self._clickhouse, _TABLES)
+        require_all(self._clickhouse, [sql.FORMAT])
         if not self._has_our_format():
             raise NotSetUp
+        require_all(self._clickhouse, _TABLES)
         return self._clickhouse.version()
 
     def list_songs(self, after: int, limit: int) -> list[Song]:
