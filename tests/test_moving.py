@@ -110,6 +110,19 @@ def test_copies_made_by_other_code_may_differ_but_not_be_torn(config: Path) -> N
     ]
 
 
+def test_a_copy_without_its_peaks_does_not_replace_the_original(config: Path) -> None:
+    home = wanted_by(config, 1)
+    away = (home + 1) % 3
+    put(config, home, 1)
+    put(config, away, 1)
+    tear(config, home, "stretch")
+    assert rebalance(config) == [
+        (sha1(1), f"instances[{home}] did not give back what it was given; the original was kept")
+    ]
+    with open_catalogue(read_config(config)) as catalogue:
+        assert [shelf.find(sha1(1)) is not None for shelf in catalogue.shelves].count(True) == 2
+
+
 def test_a_torn_original_is_not_copied(config: Path) -> None:
     home = wanted_by(config, 1)
     away = (home + 1) % 3
@@ -272,9 +285,9 @@ def _rebalance(config: Path, moved: Connection | None) -> None:
         carry_out(misplaced(catalogue, catalogue.shelf_by_shelf()), report)
 
 
-def tear(config: Path, instance: int) -> None:
-    """Take some fingerprints of its only song away, as no driver does."""
+def tear(config: Path, instance: int, table: str = "postings") -> None:
+    """Take some rows of its only song away, as no driver does."""
     database: Any = read_config(config).instances[instance].database
     with closing(sqlite3.connect(database.path)) as connection:
-        connection.execute("DELETE FROM postings WHERE id IN (SELECT id FROM postings LIMIT 3)")
+        connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} LIMIT 3)")
         connection.commit()
