@@ -35,7 +35,7 @@ def recall_table(found: Recall, below: Below, peers: Peers) -> Table:
         for condition, cells in found.items()
     ]
     header = ("condition", *(f"{length:g} s: %, 95 %, n" for length in lengths), *peers.names, "")
-    title = "Recall, right recording first and above the threshold; others at 3 / 5 / 10 s; ! where they find more"
+    title = "Recall, right recording first; others at 3 / 5 / 10 s on seed 1; ! where they find more there"
     return Table(title, header, rows)
 
 
@@ -70,6 +70,7 @@ def other_tables(figures: Mapping[str, Any], pictures: Sequence[str]) -> Iterato
         ("from", "to", "answers", "confidence", "right", "95 %"),
         [(*list(row.values())[:5], "{} to {}".format(*row["interval_95"])) for row in calibrated["bins"]],
     )
+    yield _false_table(figures["false_answers_by_length"])
     yield _ratio_table(figures["speed_and_pitch"])
     yield _offset_table(figures["offset_error"]["by_condition"])
     took = figures["milliseconds"]
@@ -86,6 +87,16 @@ def other_tables(figures: Mapping[str, Any], pictures: Sequence[str]) -> Iterato
     scored = figures["score.py"]
     yield Table("As score.py counts", scored[:1], [(line,) for line in scored[1:]])
     yield Table("Pictures", ("file",), [(picture,) for picture in pictures])
+
+
+def _false_table(by_length: Mapping[float, Mapping[str, Any]]) -> Table:
+    def row(kind: str) -> tuple[str, ...]:
+        found = [one[kind] for one in by_length.values()]
+        return (kind, *(f"{one['count']} of {one['n']}, at most {one['at_most_95']:.2f} %" for one in found))
+
+    header = ("", *(f"{length:g} s" for length in by_length))
+    rows = [row(kind) for kind in ("unknown", "speech", "noise", "known")]
+    return Table("False answers by length, and the most they are with 95 % confidence", header, rows)
 
 
 def _ratio_table(by_condition: Mapping[str, Any]) -> Table:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.likeness import FRAMES_PER_SECOND, SAME, Features, Likeness, features
-from benchmarks.report import OUT
+from benchmarks.report import OUT, quantiles
 
 WINDOW_SECONDS = 2.5
 """Length of the stretches that are compared; each recording is laid out in them. What two recordings share is certain
@@ -30,6 +30,7 @@ _LEAST_DEVIATION = 0.3
 """Of a stretch's cells from their means, in natural logarithms of power. Below it there is nothing to compare."""
 
 _SAME_LAG_FRAMES = 2
+_SHARES = (0.5, 0.99, 0.9999, 1.0)
 _VERSION = 2
 """Of what this file and `likeness` compute; another one makes what is kept worthless."""
 
@@ -74,9 +75,9 @@ def search(likeness: Likeness) -> dict[str, Any]:
         "pairs_compared": len(recordings) * (len(recordings) - 1) // 2,
         "stretch_seconds": WINDOW_SECONDS,
         "same_from": SAME,
-        "best_likeness_of_a_stretch_in_another_recording": {
-            f"{share:.2%}": round(float(np.quantile(different, share)), 3) for share in (0.5, 0.99, 0.9999, 1.0)
-        },
+        "best_likeness_of_a_stretch_in_another_recording": dict(
+            zip(map("{:.2%}".format, _SHARES), quantiles(different, _SHARES, 3), strict=True)
+        ),
         "stretches_compared": int(likenesses.size),
         "shared": [_described(likeness, *stretch) for stretch in _stretches(hits, length)],
     }
