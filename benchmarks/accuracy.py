@@ -21,7 +21,7 @@ from benchmarks.answer_tables import answer_table, other_tables, recall_table
 from benchmarks.answers import Answer, Recall, calibration, false_answers, offset_errors, ratios, recall, times
 from benchmarks.backgrounds import background_clips
 from benchmarks.catalogue import filled
-from benchmarks.conditions import DEFAULT_RANGE_PERCENT, WIDE_RANGE_PERCENT, within_range
+from benchmarks.conditions import DEFAULT_RANGE_PERCENT, LEAD_IN_SECONDS, WIDE_RANGE_PERCENT, within_range
 from benchmarks.duplicates import shared_audio
 from benchmarks.filling import fill
 from benchmarks.goals import Below, by_group, group_table, targets
@@ -177,7 +177,8 @@ def _judged(answer: Answer, likeness: Likeness) -> Answer:
     if answer.named and abs(answer.offset_error) < LEAST_REPEAT_SECONDS:
         return answer
     clip, match = answer.clip, answer.match
-    found = likeness.of(clip.file, clip.start, clip.length, match.song.name, match.offset_seconds)
+    place = match.offset_seconds + LEAD_IN_SECONDS.get(clip.condition, 0.0)
+    found = likeness.of(clip.file, clip.start, clip.length, match.song.name, place)
     return replace(answer, shared=found >= SAME, likeness=found)
 
 

@@ -146,6 +146,8 @@ def _reliability(calibrated: Mapping[str, Any]) -> Figure:
     below.bar(left, [one["n"] for one in bins], [one["to"] - one["from"] for one in bins], align="edge", color=OURS,
               alpha=0.6, edgecolor="white")  # fmt: skip
     below.set(xlabel="confidence", ylabel="answers", yscale=_scale(bins), xlim=(-0.02, 1.02))
+    if bins:
+        below.set_ylim(bottom=0.7)  # so that a single answer can be seen
     for panel in (above, below):
         panel.grid(**GRID)
     figure.tight_layout()
