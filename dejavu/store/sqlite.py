@@ -130,8 +130,7 @@ class SqliteDriver:
             ).lastrowid
             assert key is not None  # noqa: S101 - an INSERT of a row always gives one
             connection.executemany(_APPEND, sqlite_postings.pack(key, fingerprints))
-            first, _ = _stretch_ids(key)
-            rows = [(first + number, part) for number, part in packed.items()]
+            rows = [(_stretch_ids(key)[0] + number, part) for number, part in packed.items()]
             connection.executemany("INSERT INTO stretch (id, packed) VALUES (?, ?)", rows)
         return song
 
@@ -278,9 +277,9 @@ def _stretch_ids(key: int) -> tuple[int, int]:
 
 
 def _peaks(connection: sqlite3.Connection, key: int) -> Peaks:
-    rows = connection.execute("SELECT id, packed FROM stretch WHERE id BETWEEN ? AND ?", _stretch_ids(key))
-    first, _ = _stretch_ids(key)
-    return stretches.join({row_id - first: packed for row_id, packed in rows})
+    first, last = _stretch_ids(key)
+    select = "SELECT id - ?, packed FROM stretch WHERE id BETWEEN ? AND ?"
+    return stretches.join(dict(connection.execute(select, (first, first, last)).fetchall()))
 
 
 def _batches(cursor: sqlite3.Cursor) -> Iterator[list[sqlite_postings.Row]]:
