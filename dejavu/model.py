@@ -48,17 +48,36 @@ class Fingerprints:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipPeaks:
+    """Spectral peaks of a clip, as columns, sorted by frame; known to a part of a frame and of a bin.
+
+    frames : float32[n], from the start of the clip.
+    bins : float32[n], from the bottom of the band.
+    ranks : uint8[n], 0 for the most salient of a second.
+    """
+
+    frames: NDArray[np.float32]
+    bins: NDArray[np.float32]
+    ranks: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return int(self.frames.size)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """The landmarks of a clip, denser than a recording's, in the order in which they are worth asking.
 
     hashes : uint32[n]; offsets : uint32[n], anchor frames from the start of the clip.
     ranks : uint8[n], ascending: how far down its neighbourhood's list the weaker of a landmark's two peaks stands.
         The first are the ones a catalogue most likely holds, so a driver may be asked for a prefix.
+    peaks : of the clip's first QUERY_DENSE_SECONDS, to verify candidates by, and to look for other speeds with.
     """
 
     hashes: UInt32s
     offsets: UInt32s
     ranks: NDArray[np.uint8]
+    peaks: ClipPeaks
 
     def __len__(self) -> int:
         return int(self.hashes.size)
@@ -85,6 +104,22 @@ class Postings:
 
 
 @dataclass(frozen=True, slots=True)
+class Warp:
+    """How a clip was played.
+
+    speed : seconds of the song that pass in a second of the clip; above 1 where it was played faster.
+    pitch : the clip's frequencies over the song's; above 1 where it was played higher.
+    """
+
+    speed: float = 1.0
+    pitch: float = 1.0
+
+
+UNCHANGED = Warp()
+"""As most clips are played."""
+
+
+@dataclass(frozen=True, slots=True)
 class Song:
     """One recording of the catalogue. `sha1` is that of the submitted file, in lower-case hexadecimal."""
 
@@ -104,17 +139,23 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A song that some query hashes agree on in time, found by one instance and not yet judged.
+    """A song that a clip agrees with in time, found by one instance and not yet judged.
 
-    delta : song offset minus clip offset, in frames; negative where the clip starts before the song.
-    aligned_hashes : distinct query hashes that agree on this delta within one frame.
-    surprise : how unlikely it is that this song agrees as well by accident (`matching.chance`).
+    delta : song offset minus clip offset, in frames and parts of one; negative where the clip starts before the song.
+    warp : how the clip was played.
+    aligned_hashes : distinct query hashes that agree on this within one frame, of `asked_hashes`.
+    surprise : how unlikely it is that an unrelated song agrees as well by accident, in landmarks and peaks
+        (`matching.chance`).
+    peak_share : of the song's peaks in the matched stretch, how many the clip has; 0..1.
     """
 
     song: Song
-    delta: int
+    delta: float
     aligned_hashes: int
+    asked_hashes: int
     surprise: float
+    peak_share: float
+    warp: Warp = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +163,20 @@ class Match:
     """A song that passed the no-match test: one result of an answer.
 
     confidence : 0..1, calibrated: of the matches given with 0.9, nine in ten are right.
-    delta : frames of the song before the clip's first sample; negative where the clip starts before the song. The clip
-        is what was heard: where the request named a `start`, it begins there, not at the beginning of the file.
+    delta : frames of the song before the clip's first sample, with parts of one; negative where the clip starts before
+        the song. The clip is what was heard: where the request named a `start`, it begins there, not at the beginning
+        of the file.
     hashes_matched : distinct query hashes that agree in time with this song.
     input_hashes : query hashes that were asked for.
-    speed : how much faster (> 1) or slower (< 1) than the song the clip was played; None where it was not changed.
+    warp : how the clip was played, compared with the song.
     """
 
     song: Song
     confidence: float
-    delta: int
+    delta: float
     hashes_matched: int
     input_hashes: int
-    speed: float | None = None
+    warp: Warp = UNCHANGED
 
     @property
     def offset_seconds(self) -> float:
@@ -159,15 +201,17 @@ class Match:
             "file_sha1": self.song.sha1,
             "confidence": round(self.confidence, 5),
             "offset_seconds": round(self.offset_seconds, 3),
-            "offset": self.delta,
+            "offset": round(self.delta),
             "hashes_matched_in_input": self.hashes_matched,
             "input_total_hashes": self.input_hashes,
             "fingerprinted_hashes_in_db": self.song.total_hashes,
             "input_confidence": round(self.input_confidence, 5),
             "fingerprinted_confidence": round(self.fingerprinted_confidence, 5),
         }
-        if self.speed is not None:
-            wire["speed"] = round(self.speed, 4)
+        if self.warp != UNCHANGED:
+            wire["speed"] = round(self.warp.speed, 4)
+        if self.warp.pitch != self.warp.speed:
+            wire["pitch"] = round(self.warp.pitch, 4)
         return wire
 
 

@@ -52,10 +52,15 @@ class FingerprintingConfig:
 
 @dataclass(frozen=True, slots=True)
 class RecognizingConfig:
-    """How much of a clip is listened to, and how large its file may be; None means no limit."""
+    """How much of a clip is listened to, and how large its file may be; None means no limit.
+
+    max_speed_change_percent : how much faster, slower, higher or lower than its song a clip may be; 0: no other speed
+        is looked for.
+    """
 
     max_duration_seconds: float | None = None
     max_file_size_bytes: int | None = None
+    max_speed_change_percent: int = settings.MAX_SPEED_CHANGE_PERCENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,13 @@ def _read_fingerprinting(section: Section, environment: Mapping[str, str]) -> Fi
 
 
 def _read_recognizing(section: Section) -> RecognizingConfig:
-    config = RecognizingConfig(section.positive_number("max_duration"), _read_size(section))
+    config = RecognizingConfig(
+        max_duration_seconds=section.positive_number("max_duration"),
+        max_file_size_bytes=_read_size(section),
+        max_speed_change_percent=section.integer(
+            "max_speed_change", settings.MAX_SPEED_CHANGE_PERCENT, 0, settings.MOST_SPEED_CHANGE_PERCENT
+        ),
+    )
     section.finish()
     return config
 

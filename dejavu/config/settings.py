@@ -119,11 +119,11 @@ QUERY_BOX_BINS = 15
 """A clip's peak is the highest of the 0.21 s and 161 Hz around it; no wider than a stored one, which noise beside it
 would hide."""
 
-QUERY_PEAKS_PER_CELL = 48
-"""Peaks of a clip: 48 a second, three times a recording's, to hold what is stored among what noise adds."""
+QUERY_PEAKS_PER_CELL = 72
+"""Peaks of a clip: 72 a second, more than four times a recording's, to hold what is stored among what noise adds."""
 
-QUERY_FAN_OUT = 12
-"""Targets of a clip's anchor: of this many more peaks, the stored target is one of the first 12."""
+QUERY_FAN_OUT = 8
+"""Targets of a clip's anchor: of this many more peaks, the stored target is mostly one of the first 8."""
 
 QUERY_SHIFTS = 4
 """Grids of frames that a clip is looked at on, a quarter of a frame apart."""
@@ -131,9 +131,27 @@ QUERY_SHIFTS = 4
 QUERY_DENSE_SECONDS = 30.0
 """Clips up to this long are looked at this closely; longer ones need only as many peaks as a recording has."""
 
-QUERY_MAX_HASHES = 8192
-"""Hashes asked for one clip at most, those of the most salient peaks. Four times as many find no more clips of 3 to 10
-s, and agree more often by accident."""
+QUERY_MAX_HASHES = 16384
+"""Hashes of one clip to choose from at most, those of the most salient peaks: all that 6 s have."""
+
+RANK_SCALE = 10.0
+"""Ranks by which the chance that a landmark is stored falls to a third."""
+
+LOOK_UP_COST = 50.0
+"""What looking a hash up costs beside the postings it brings, in postings. In a small catalogue the most salient hashes
+are asked first, in a large one those that are rare as well."""
+
+SCALE_STEP = 0.0075
+"""From one factor to the next, as a difference of logarithms, where a clip's changes of speed and pitch are looked for;
+what is left of them is fitted. A step of 0.01 loses clips, one of 0.005 asks a quarter more and finds no more."""
+
+SCALED_PEAKS_PER_CELL = 24
+SCALED_FAN_OUT = 4
+SCALED_PAIRS = 100
+SCALED_LEAST_PAIRS = 20
+SCALED_HASHES_PER_PAIR = 36
+"""Landmarks of a clip that are scaled: of its 24 most salient peaks a second with 4 targets each, the 100 best pairs,
+or in a large catalogue as many as bring ASK_POSTINGS under all warps, each of them having so many different hashes."""
 
 # --- Answers --------------------------------------------------------------------------------------------------------
 
@@ -142,19 +160,26 @@ TOPN = 3
 
 CHANCE_DISPERSION = 2.0
 """What the logarithm of an accident's probability is divided by. Music repeats itself, so accidents come in heaps: of
-the best wrong songs for 4000 clips, ten times fewer reached two decades more, not one."""
+the best wrong songs for 600 clips, ten times fewer reached two decades more, not one."""
 
-MATCH_SCORE = 1.5
-"""Decimal logarithm. An agreement less unlikely than this, in any song of the catalogue, is no match. Of clips of
-unknown recordings one in 200 should reach it (`benchmarks/calibration.py` prints how many do)."""
+MATCH_SCORE = 3.3
+"""Decimal logarithm, negative, of how often a clip of an unknown recording may be answered: once in 2000 for the clip
+as it is and once for it at other speeds, which makes one in a thousand, however large the catalogue."""
 
-CERTAIN_SCORE = 3.5
-"""Of a first step: a hundred times less likely than a match has to be, so that asking more would not change it."""
+CERTAIN_SCORE = 5.0
+"""Of a first step: fifty times less likely than a match has to be, so that asking more would not change it."""
+
+SETTLED_PEAK_SHARE = 0.5
+"""Of the song's peaks. A clip that is surely of a song but has fewer may be noisy, or was played at another speed."""
 
 EVEN_SCORE = 1.03
 CONFIDENCE_SLOPE = 2.01
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
+
+MAX_SPEED_CHANGE_PERCENT = 12
+MOST_SPEED_CHANGE_PERCENT = 25
+"""How much faster, slower, higher or lower a clip may be, unless config.json says otherwise, and what it may say."""
 
 # --- Limits ---------------------------------------------------------------------------------------------------------
 
@@ -184,10 +209,19 @@ SONG_NAME_MAX_CHARACTERS = 500
 # --- Asking databases -------------------------------------------------------------------------------------------------
 
 FIRST_ASK_HASHES = 1000
-"""Query hashes looked up in the first step. They are the most telling ones, and decide most clips on their own."""
+FIRST_ASK_POSTINGS = 60_000
+"""Query hashes looked up in the first step, and postings they are expected to bring from one instance. They are the
+most telling ones, and decide most clips on their own. Music is full of the notes that a clip has, so that several times
+as many postings come as are expected of any music."""
 
-CANDIDATES_PER_INSTANCE = 10
-"""Aligned songs an instance hands up: TOPN, with room for copies of one file and for songs deleted meanwhile."""
+ASK_HASHES = 4096
+ASK_POSTINGS = 150_000
+"""The same for both steps. Twice as many hashes find no more clips of 3 to 10 s; of a hundred noisy clips in 20,000
+songs, this many postings lose one or two."""
+
+CANDIDATES_PER_INSTANCE = 30
+"""Songs that an instance looks closely at. Of the clips whose song is among the best hundred, all but one in a hundred
+have it among these."""
 
 LANE_THREADS = 4
 """Look-ups that one instance answers at a time, in each process; also bounds its connections."""

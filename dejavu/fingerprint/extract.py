@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from dejavu.config import settings
 from dejavu.fingerprint.landmarks import Landmarks, pair_peaks
-from dejavu.fingerprint.peaks import Constellation, find_peaks
+from dejavu.fingerprint.peaks import Constellation, find_peaks, interpolated
 from dejavu.fingerprint.spectrogram import power_spectrogram
-from dejavu.model import Fingerprints, Peaks, Query
+from dejavu.model import ClipPeaks, Fingerprints, Peaks, Query
 
 Samples = NDArray[np.float32]
 
@@ -69,14 +69,15 @@ def extract_query(blocks: Iterable[Samples]) -> Query:
     dense_samples = int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS)
     head = _take(remaining, dense_samples + 1)
     if head.size <= dense_samples:
-        return _ordered(_dense_landmarks(head))
+        grids = [_clip_peaks(shifted) for shifted in _shifted(head)]
+        return _ordered(_dense_landmarks([peaks for _, peaks in grids]), interpolated(*grids[0]))
     peaks = _constellation(
         chain([head], remaining),
         settings.QUERY_BOX_FRAMES,
         settings.QUERY_BOX_BINS,
         settings.REFERENCE_PEAKS_PER_CELL,
     )
-    return _ordered(pair_peaks(peaks, settings.REFERENCE_FAN_OUT))
+    return _ordered(pair_peaks(peaks, settings.REFERENCE_FAN_OUT), interpolated(*_clip_peaks(head[:dense_samples])))
 
 
 def _take(blocks: Iterator[Samples], n_samples: int) -> Samples:
@@ -95,13 +96,17 @@ def _shifted(samples: Samples) -> Iterator[Samples]:
         yield samples[shift * settings.HOP_LENGTH // settings.QUERY_SHIFTS :]
 
 
-def _dense_landmarks(clip: Samples) -> Landmarks:
+def _clip_peaks(clip: Samples) -> tuple[NDArray[np.float32], Constellation]:
+    """The spectrogram of a clip of at most QUERY_DENSE_SECONDS, and its peaks."""
+    power = power_spectrogram(clip)
+    peaks = find_peaks(power, settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS)
+    return power, peaks.best(settings.QUERY_PEAKS_PER_CELL)
+
+
+def _dense_landmarks(grids: Sequence[Constellation]) -> Landmarks:
     """The landmarks on all grids, paired in one go: from one grid to the next are more frames than a pair spans."""
-    apart = clip.size // settings.HOP_LENGTH + settings.MAX_TARGET_FRAMES + 1
-    grids = [
-        _constellation([shifted], settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS, settings.QUERY_PEAKS_PER_CELL)
-        for shifted in _shifted(clip)
-    ]
+    last_frame = max((int(peaks.frames[-1]) for peaks in grids if len(peaks)), default=0)
+    apart = last_frame + settings.MAX_TARGET_FRAMES + 1
     found = pair_peaks(
         _joined([replace(peaks, frames=peaks.frames + number * apart) for number, peaks in enumerate(grids)]),
         settings.QUERY_FAN_OUT,
@@ -109,13 +114,13 @@ def _dense_landmarks(clip: Samples) -> Landmarks:
     return replace(found, offsets=found.offsets % np.uint32(apart))
 
 
-def _ordered(found: Landmarks) -> Query:
+def _ordered(found: Landmarks, peaks: ClipPeaks) -> Query:
     """The distinct landmarks, those of the most salient peaks first, at most QUERY_MAX_HASHES."""
     order = np.argsort(found.ranks, kind="stable")
     hashes, offsets = found.hashes[order], found.offsets[order]
     _, first = np.unique(hashes.astype(np.uint64) << 32 | offsets, return_index=True)
     kept = np.sort(first)[: settings.QUERY_MAX_HASHES]
-    return Query(hashes[kept], offsets[kept], found.ranks[order][kept])
+    return Query(hashes[kept], offsets[kept], found.ranks[order][kept], peaks)
 
 
 def _constellation(blocks: Iterable[Samples], box_frames: int, box_bins: int, peaks_per_cell: int) -> Constellation:

@@ -53,7 +53,7 @@ def pair_peaks(peaks: Constellation, fan_out: int) -> Landmarks:
     The zone is MIN_TARGET_FRAMES to MAX_TARGET_FRAMES later and at most MAX_TARGET_BINS higher or lower; targets are
     taken in the order of (frame, bin).
     """
-    anchors, targets = _pairs(peaks, fan_out)
+    anchors, targets = pairs_of(peaks.frames, peaks.bins, fan_out)
     frames = peaks.frames[targets] - peaks.frames[anchors]
     return Landmarks(
         hashes=pack(peaks.bins[anchors], peaks.bins[targets], frames),
@@ -62,20 +62,26 @@ def pair_peaks(peaks: Constellation, fan_out: int) -> Landmarks:
     )
 
 
-def _pairs(peaks: Constellation, fan_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of anchors and targets. All pairs of peaks that stand `lag` places apart are looked at together."""
+def pairs_of(
+    frames: NDArray[np.int64] | NDArray[np.float32], bins: NDArray[np.int64] | NDArray[np.float32], fan_out: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of anchors and of targets, of peaks sorted by frame; `pair_peaks` says which.
+
+    All pairs of peaks that stand `lag` places apart are looked at together.
+    """
     anchors: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     targets: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    paired = np.zeros(len(peaks), np.int64)
-    open_anchors = np.arange(len(peaks))
-    for lag in range(1, len(peaks)):
-        open_anchors = open_anchors[: np.searchsorted(open_anchors, len(peaks) - lag)]
-        later = peaks.frames[open_anchors + lag] - peaks.frames[open_anchors]
+    n_peaks = frames.size
+    paired = np.zeros(n_peaks, np.int64)
+    open_anchors = np.arange(n_peaks)
+    for lag in range(1, n_peaks):
+        open_anchors = open_anchors[: np.searchsorted(open_anchors, n_peaks - lag)]
+        later = frames[open_anchors + lag] - frames[open_anchors]
         within = (later <= MAX_TARGET_FRAMES) & (paired[open_anchors] < fan_out)
         open_anchors, later = open_anchors[within], later[within]
         if not open_anchors.size:
             break
-        distance = np.abs(peaks.bins[open_anchors + lag] - peaks.bins[open_anchors])
+        distance = np.abs(bins[open_anchors + lag] - bins[open_anchors])
         chosen = open_anchors[(later >= MIN_TARGET_FRAMES) & (distance <= MAX_TARGET_BINS)]
         paired[chosen] += 1
         anchors.append(chosen)

@@ -19,6 +19,7 @@ from dejavu.config.settings import (
     RANK_CELL_FRAMES,
     SALIENCE_EXPONENT,
 )
+from dejavu.model import ClipPeaks
 
 POOL = 4
 """Frames and bins to the side of a block that `local_means` adds up first."""
@@ -69,6 +70,37 @@ def find_peaks(power: NDArray[np.float32], box_frames: int, box_bins: int) -> Co
     frames, bins = frames[audible], bins[audible]
     salience = power[frames, bins] / local_means(power, frames, bins) ** SALIENCE_EXPONENT
     return Constellation(frames, bins, rank_in_cells(frames // RANK_CELL_FRAMES, salience))
+
+
+def interpolated(power: NDArray[np.float32], peaks: Constellation) -> ClipPeaks:
+    """The same peaks where they are highest between frames and between bins.
+
+    The top of a parabola through the logarithms of a peak's power and its two neighbours', for each direction (Smith
+    and Serra, "PARSHL", 1987). `peaks` are of this `power`, float32[frames, bins].
+    """
+    last_frame, last_bin = power.shape[0] - 1, power.shape[1] - 1
+    frames, bins = peaks.frames, peaks.bins
+    top = _ln(power[frames, bins])
+    earlier, later = _ln(power[np.maximum(frames - 1, 0), bins]), _ln(power[np.minimum(frames + 1, last_frame), bins])
+    lower, higher = _ln(power[frames, np.maximum(bins - 1, 0)]), _ln(power[frames, np.minimum(bins + 1, last_bin)])
+    exact_frames = (frames + _top_between(earlier, top, later)).astype(np.float32)
+    exact_bins = (bins + _top_between(lower, top, higher)).astype(np.float32)
+    order = np.argsort(exact_frames, kind="stable")
+    return ClipPeaks(exact_frames[order], exact_bins[order], peaks.ranks[order])
+
+
+def _ln(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    logarithms: NDArray[np.float32] = np.log(np.maximum(power, np.float32(1e-12)))
+    return logarithms
+
+
+def _top_between(
+    before: NDArray[np.float32], top: NDArray[np.float32], after: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Where between its neighbours a parabola through all three is highest, -0.5 to 0.5."""
+    curvature = np.minimum(before + after - 2 * top, np.float32(-1e-6))
+    places: NDArray[np.float32] = np.clip((after - before) / (-2 * curvature), -0.5, 0.5)
+    return places
 
 
 def running_max(values: NDArray[np.float32], width: int, axis: int) -> NDArray[np.float32]:

@@ -22,7 +22,9 @@ DELTA_TOLERANCE = 1
 """Frames that a delta may be off: the grids of song and clip differ by up to half a frame at each end of a landmark."""
 
 _DELTA_BIAS = np.int64(1) << 31
-"""Makes deltas positive, so that song and delta fit one sortable key."""
+"""Makes deltas positive, so that they fit one sortable key with the number of who has them."""
+
+_SONG_MASK = 0xFFFFFFFF
 
 Int64s = NDArray[np.int64]
 
@@ -34,12 +36,14 @@ class Alignment:
     delta : song offset minus clip offset, in frames; negative where the clip starts before the song.
     aligned_hashes : distinct query hashes that agree on this delta within DELTA_TOLERANCE.
     surprise : how unlikely it is that a song which has nothing to do with the clip agrees as well (`chance.surprise`).
+    variant : which variant of the query agreed.
     """
 
     song_id: int
     delta: int
     aligned_hashes: int
     surprise: float
+    variant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,12 @@ class _Hits:
     song_ids: Int64s
     song_offsets: Int64s
     deltas: Int64s
+    variants: Int64s
 
 
-def align(postings: Postings, hashes: UInt32s, offsets: UInt32s, limit: int) -> list[Alignment]:
+def align(
+    postings: Postings, hashes: UInt32s, offsets: UInt32s, limit: int, variants: Int64s | None = None
+) -> list[Alignment]:
     """The songs that agree best with a query.
 
     Parameters
@@ -63,26 +70,37 @@ def align(postings: Postings, hashes: UInt32s, offsets: UInt32s, limit: int) -> 
         The query's landmarks and their anchors' frames in the clip. A pair occurs once; hashes and offsets repeat.
     limit : int
         How many songs to return, at most.
+    variants : int64[n], optional
+        Which variant of the query each landmark is of, 0 and up. Landmarks of different variants do not agree, and each
+        variant is one more chance to agree by accident.
 
     Returns
     -------
     list of Alignment
         One for each song, the most surprising first.
     """
-    hits = _join(postings, hashes, offsets)
+    hits = _join(postings, hashes, offsets, np.zeros(hashes.size, np.int64) if variants is None else variants)
     if not hits.deltas.size:
         return []
     clip_frames = int(offsets.max()) + 1
-    song_ids, deltas, members, owners = _best_deltas(hits, 4 * limit)
-    independent = _independent_landmarks(hits, members, owners, song_ids.size)
-    aligned = _count_distinct(owners, hits.hashes[members], song_ids.size)
+    # A contestant is a song under one variant; they are numbered so that number and delta fit one sortable key.
+    song_of, contestants = _contestants(hits)
+    numbers, deltas, members, owners = _best_deltas(contestants, hits.deltas, 4 * limit)
+    independent = _independent_landmarks(hits, members, owners, numbers.size)
+    aligned = _count_distinct(owners, hits.hashes[members], numbers.size)
     # A hash that agrees again and again is a loop; another song may hold the same one, as long and as steady.
-    surprises = surprise(np.minimum(independent, aligned), *_scatter(hits, song_ids, clip_frames))
-    best = np.argsort(-surprises, kind="stable")[:limit]
-    return [Alignment(int(song_ids[i]), int(deltas[i]), int(aligned[i]), float(surprises[i])) for i in best.tolist()]
+    surprises = surprise(
+        np.minimum(independent, aligned), *_scatter(contestants, hits.song_offsets, numbers, clip_frames)
+    )
+    if variants is not None:
+        surprises = np.maximum(0.0, surprises - np.log10(int(variants.max()) + 1))
+    song_ids, of_variant = song_of[numbers] & _SONG_MASK, song_of[numbers] >> 32
+    best = _first_of_each(song_ids, np.argsort(-surprises, kind="stable"))[:limit]
+    columns = (song_ids, deltas, aligned, surprises, of_variant)
+    return [Alignment(*row) for row in zip(*(column[best].tolist() for column in columns), strict=True)]
 
 
-def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s) -> _Hits:
+def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s, variants: Int64s) -> _Hits:
     """Every posting with every query landmark of its hash."""
     order = np.argsort(hashes, kind="stable")
     sorted_hashes = hashes[order]
@@ -97,19 +115,33 @@ def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s) -> _Hits:
         song_ids=postings.song_ids[posting].astype(np.int64),
         song_offsets=song_offsets,
         deltas=song_offsets - offsets[landmark],
+        variants=variants[landmark],
     )
 
 
-def _best_deltas(hits: _Hits, limit: int) -> tuple[Int64s, Int64s, Int64s, Int64s]:
-    """The delta with the most hits within DELTA_TOLERANCE, of the `limit` songs with the most of such hits.
+def _contestants(hits: _Hits) -> tuple[Int64s, Int64s]:
+    """The songs and variants that occur, as ``variant << 32 | song_id``, and for each hit the index of its own."""
+    found, index = np.unique(hits.variants << 32 | hits.song_ids, return_inverse=True)
+    return found, index
+
+
+def _first_of_each(values: Int64s, order: Int64s) -> Int64s:
+    """Of places in this `order`, the first with each value, in the same order."""
+    _, first = np.unique(values[order], return_index=True)
+    return order[np.sort(first)]
+
+
+def _best_deltas(contestants: Int64s, deltas: Int64s, limit: int) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """The delta with the most hits within DELTA_TOLERANCE, of the `limit` contestants with the most of such hits.
 
     Returns
     -------
-    song_ids, deltas : int64[songs]
-    members, owners : int64[m]
-        Indices of the hits that agree, and for each the index of its song in `song_ids`.
+    numbers, deltas : int64[m]
+        The contestants.
+    members, owners : int64[n]
+        Indices of the hits that agree, and for each the place of its contestant in `numbers`.
     """
-    keys = hits.song_ids << 32 | (hits.deltas + _DELTA_BIAS)
+    keys = contestants << 32 | (deltas + _DELTA_BIAS)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     distinct = np.unique(keys)
@@ -117,13 +149,13 @@ def _best_deltas(hits: _Hits, limit: int) -> tuple[Int64s, Int64s, Int64s, Int64
     last = np.searchsorted(keys, distinct + DELTA_TOLERANCE, "right")
     agreeing = last - first
     ranking = np.lexsort((-agreeing, distinct >> 32))
-    songs, place = np.unique((distinct >> 32)[ranking], return_index=True)
+    numbers, place = np.unique((distinct >> 32)[ranking], return_index=True)
     best = ranking[place]
     chosen = np.argsort(-agreeing[best], kind="stable")[:limit]
     best, sizes = best[chosen], agreeing[best[chosen]]
     owners = np.repeat(np.arange(best.size), sizes)
     members = order[np.repeat(first[best] - (np.cumsum(sizes) - sizes), sizes) + np.arange(owners.size)]
-    return songs[chosen] & 0xFFFFFFFF, (distinct[best] & 0xFFFFFFFF) - _DELTA_BIAS, members, owners
+    return numbers[chosen], (distinct[best] & 0xFFFFFFFF) - _DELTA_BIAS, members, owners
 
 
 def _independent_landmarks(hits: _Hits, members: Int64s, owners: Int64s, n_owners: int) -> Int64s:
@@ -153,12 +185,16 @@ def _count_distinct(owners: Int64s, values: UInt32s, n_owners: int) -> Int64s:
     return np.bincount(np.unique(owners << 32 | values) >> 32, minlength=n_owners)
 
 
-def _scatter(hits: _Hits, song_ids: Int64s, clip_frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What chance has to work with in each song: hits expected in one window of deltas, and the number of deltas."""
-    order = np.argsort(hits.song_ids, kind="stable")
-    songs, first, count = np.unique(hits.song_ids[order], return_index=True, return_counts=True)
-    place = np.searchsorted(songs, song_ids)
-    highest, count = np.maximum.reduceat(hits.song_offsets[order], first)[place], count[place]
+def _scatter(
+    contestants: Int64s, song_offsets: Int64s, numbers: Int64s, clip_frames: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What chance has to work with for each of `numbers`: hits expected in one window of deltas, and how many deltas.
+
+    contestants, song_offsets : int64[hits], of every hit.
+    """
+    count = np.bincount(contestants)[numbers]
+    highest = np.zeros(int(contestants.max()) + 1, np.int64)
+    np.maximum.at(highest, contestants, song_offsets)
     # The last hit of a song is before its end by a spacing of hits; offsets of hits count from 0, the song's start.
-    deltas = highest * (1 + 1 / count) + clip_frames
+    deltas = highest[numbers] * (1 + 1 / count) + clip_frames
     return count * (2 * DELTA_TOLERANCE + 1) / deltas, deltas

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+_LEAST_EXPECTED = 1e-9
+"""Less than this is expected of nothing."""
+
 
 def surprise(
     landmarks: NDArray[np.int64], expected: NDArray[np.float64], deltas: NDArray[np.float64]
@@ -30,9 +33,19 @@ def surprise(
         Minus the decimal logarithm of the probability (more exactly of a bound on it that is tight in the tail); at
         least 0.
     """
-    ln_most_likely = landmarks * np.log(expected) - expected - gammaln(landmarks + 1)
+    surprises: NDArray[np.float64] = np.maximum(0.0, poisson_surprise(landmarks, expected) - np.log10(deltas))
+    return surprises
+
+
+def poisson_surprise(counts: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minus the decimal logarithm of the probability of at least so many, where so many are expected.
+
+    counts : int64[n]; expected : float64[n]. Returns float64[n], 0 where no more came than expected.
+    """
+    expected = np.maximum(expected, _LEAST_EXPECTED)
+    ln_most_likely = counts * np.log(expected) - expected - gammaln(counts + 1)
     # The tail beyond k is below a geometric series with the ratio of its first two terms.
-    ratio = np.minimum(expected / (landmarks + 1), 0.999)
-    ln_tail = np.where(landmarks > expected, ln_most_likely - np.log1p(-ratio), 0.0)
-    surprises: NDArray[np.float64] = np.maximum(0.0, -(ln_tail + np.log(deltas)) / np.log(10))
+    ratio = np.minimum(expected / (counts + 1), 0.999)
+    ln_tail = np.where(counts > expected, ln_most_likely - np.log1p(-ratio), 0.0)
+    surprises: NDArray[np.float64] = -ln_tail / np.log(10)
     return surprises

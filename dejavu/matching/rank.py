@@ -12,6 +12,7 @@ from dejavu.config.settings import (
     CONFIDENCE_SLOPE,
     EVEN_SCORE,
     MATCH_SCORE,
+    SETTLED_PEAK_SHARE,
     TOPN,
 )
 from dejavu.model import Candidate, Match
@@ -22,22 +23,22 @@ class Ranking:
     """What the candidates amount to.
 
     matches : at most TOPN, best first; empty where nothing passes the no-match test.
-    certain : asking more about the clip would not change the first match.
+    certain : the first match is far above the test.
+    settled : and the clip has most of its peaks, so that it was played as it is taken to be.
     """
 
     matches: tuple[Match, ...]
     certain: bool
+    settled: bool
 
 
-def rank(candidates: Sequence[Candidate], asked_hashes: int, catalogue_songs: int) -> Ranking:
+def rank(candidates: Sequence[Candidate], catalogue_songs: int) -> Ranking:
     """Judge the candidates of all instances.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        Of the same query; a song that several instances hold may occur more than once.
-    asked_hashes : int
-        How many query hashes were looked up.
+        Of the same clip; a song that several instances hold, or that was asked for in several ways, occurs repeatedly.
     catalogue_songs : int
         Songs in all the instances that answered; at least 1. Each is one more chance to agree by accident, so what
         passes in a small catalogue may not in a large one.
@@ -48,11 +49,19 @@ def rank(candidates: Sequence[Candidate], asked_hashes: int, catalogue_songs: in
         reverse=True,
     )
     matches = tuple(
-        Match(candidate.song, confidence(reached), candidate.delta, candidate.aligned_hashes, asked_hashes)
+        Match(
+            candidate.song,
+            confidence(reached),
+            candidate.delta,
+            candidate.aligned_hashes,
+            candidate.asked_hashes,
+            candidate.warp,
+        )
         for reached, candidate in scored[:TOPN]
         if reached >= MATCH_SCORE
     )
-    return Ranking(matches, certain=bool(scored) and scored[0][0] >= CERTAIN_SCORE)
+    certain = bool(scored) and scored[0][0] >= CERTAIN_SCORE
+    return Ranking(matches, certain, settled=certain and scored[0][1].peak_share >= SETTLED_PEAK_SHARE)
 
 
 def score(candidate: Candidate, catalogue_songs: int) -> float:

@@ -13,8 +13,10 @@ import numpy as np
 from dejavu.config import settings
 from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.matching.align import align
-from dejavu.model import Candidate, Counts, Fingerprints, Postings, Query, Song
+from dejavu.model import Candidate, Counts, Fingerprints, Postings, Song, UInt32s
 from dejavu.service.lane import Lane, LaneFull, LaneTimeout, Pending
+from dejavu.service.probe import Probe
+from dejavu.service.verification import verified
 from dejavu.store.availability import Availability
 from dejavu.store.cache import CachedDriver, CacheStatus
 from dejavu.store.cache_redis import RedisEntries
@@ -25,15 +27,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What one instance makes of the first `asked_hashes` hashes of a query.
+    """What one instance makes of a probe.
 
-    candidates : the songs that agree with it best, with what chance would do in them.
-    postings : what the database said, so that a further step fetches only what is new.
+    candidates : the songs that agree with it best, each looked at closely.
+    postings : what the database said, and `asked` the hashes it was asked about, so that a further step fetches only
+        what is new.
     """
 
     candidates: tuple[Candidate, ...]
     postings: Postings
-    asked_hashes: int
+    asked: UInt32s
     look_up_seconds: float
     align_seconds: float
 
@@ -82,6 +85,11 @@ class Instance:
     def songs_held(self) -> int:
         """How many songs there are, as of the last count; 0 before the first."""
         return self._counts.songs if self._counts else 0
+
+    @property
+    def fingerprints_held(self) -> int:
+        """How many fingerprints there are, likewise."""
+        return self._counts.fingerprints if self._counts else 0
 
     def status(self) -> InstanceStatus:
         """How the database is, as far as known without asking it."""
@@ -144,40 +152,33 @@ class Instance:
 
     # --- Questions, run on the lane ----------------------------------------------------------------------------------
 
-    def match(self, query: Query, asked_hashes: int, earlier: Sighting | None = None) -> Sighting:
-        """Look up the first `asked_hashes` hashes of a query and align what they hit.
+    def match(self, probe: Probe, earlier: Sighting | None = None) -> Sighting:
+        """Look up the hashes of a probe, align what they hit, and compare the best songs' own peaks.
 
-        With the `earlier` sighting of a shorter prefix, only the hashes that it did not ask are looked up, and all are
+        With the `earlier` sighting of a part of it, only the hashes that were not asked then are looked up, and all are
         aligned together.
         """
         began = time.perf_counter()
-        hashes, offsets = query.hashes[:asked_hashes], query.offsets[:asked_hashes]
-        postings = self._postings(query, asked_hashes, earlier)
+        wanted = np.unique(probe.hashes)
+        postings = self._postings(wanted, earlier)
         looked_up = time.perf_counter()
-        alignments = align(postings, hashes, offsets, settings.CANDIDATES_PER_INSTANCE)
+        alignments = align(postings, probe.hashes, probe.offsets, settings.CANDIDATES_PER_INSTANCE, probe.variants)
         aligned = time.perf_counter()
-        songs = {song.song_id: song for song in self._driver.songs([found.song_id for found in alignments])}
-        before = {candidate.song.song_id: candidate.surprise for candidate in earlier.candidates} if earlier else {}
+        found = verified(self._driver, alignments, probe)
+        songs = {song.song_id: song for song in self._driver.songs([one.alignment.song_id for one in found])}
         candidates = tuple(
-            Candidate(
-                songs[found.song_id],
-                found.delta,
-                found.aligned_hashes,
-                # What stood out among the most telling hashes may drown among all; that it stood out remains true.
-                max(found.surprise, before.get(found.song_id, 0.0)),
-            )
-            for found in alignments
-            if found.song_id in songs
+            one.candidate(songs[one.alignment.song_id], probe.landmarks)
+            for one in found
+            if one.alignment.song_id in songs
         )
         self.count(settings.COUNTS_MAX_AGE_SECONDS)
         align_seconds = aligned - looked_up
-        return Sighting(candidates, postings, asked_hashes, time.perf_counter() - began - align_seconds, align_seconds)
+        return Sighting(candidates, postings, wanted, time.perf_counter() - began - align_seconds, align_seconds)
 
-    def _postings(self, query: Query, asked_hashes: int, earlier: Sighting | None) -> Postings:
-        wanted = np.unique(query.hashes[:asked_hashes])
+    def _postings(self, wanted: UInt32s, earlier: Sighting | None) -> Postings:
         if earlier is None:
             return self._driver.postings(wanted)
-        fresh = np.setdiff1d(wanted, query.hashes[: earlier.asked_hashes])
+        fresh = np.setdiff1d(wanted, earlier.asked, assume_unique=True)
         return earlier.postings.joined(self._driver.postings(fresh)) if fresh.size else earlier.postings
 
     def find_song(self, sha1: str) -> Song | None:

@@ -87,7 +87,8 @@ class Service:
     def __init__(
         self, deployment: Deployment, pool: WorkerPool, instances: Sequence[Instance], results: ResultShards
     ) -> None:
-        recognizer = Recognizer(pool, instances, results, deployment.recognizing.max_duration_seconds)
+        limits = deployment.recognizing
+        recognizer = Recognizer(pool, instances, results, limits.max_duration_seconds, limits.max_speed_change_percent)
         ingester = Ingester(pool, instances)
         self.recognize = recognizer.recognize
         self.fetch = recognizer.fetch

@@ -118,7 +118,8 @@ def _query(
     blocks = _Counted(decode(file, start_seconds=start_seconds, duration_seconds=duration_seconds))
     found = extract_query(blocks)
     blocks.require(found)
-    return _result("query", found.hashes, found.offsets, found.ranks)
+    peaks = found.peaks
+    return _result("query", found.hashes, found.offsets, found.ranks, peaks.frames, peaks.bins, peaks.ranks)
 
 
 class _Counted:

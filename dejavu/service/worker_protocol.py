@@ -17,10 +17,13 @@ import numpy as np
 
 COLUMNS = {
     "fingerprint": (np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u2")),
-    "query": (np.dtype("<u4"), np.dtype("<u4"), np.dtype("u1")),
+    "query": (
+        *(np.dtype("<u4"), np.dtype("<u4"), np.dtype("u1")),
+        *(np.dtype("<f4"), np.dtype("<f4"), np.dtype("u1")),
+    ),
 }
 """For each task, the types of the columns in its result: hashes and offsets; then a recording's peaks, as frames and
-whole bins, or a query's ranks. The first column is never empty."""
+whole bins, or a query's ranks and its peaks. The first column is never empty."""
 
 MAX_ROWS = 10_000_000
 """Of a column. More than the landmarks of 90 hours, for which TASK_TIMEOUT_SECONDS leaves no time."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from dejavu.config.settings import QUEUE_LIMIT, QUEUE_WAIT_SECONDS, TASK_TIMEOUT_SECONDS
 from dejavu.errors import DecodeTimeout, Overloaded, UnsupportedMedia
-from dejavu.model import Fingerprints, Peaks, Query
+from dejavu.model import ClipPeaks, Fingerprints, Peaks, Query
 from dejavu.service.worker import NOT_PROCESSED, Columns, Worker, WorkerDied, WorkerMissing
 
 logger = logging.getLogger(__name__)
@@ -83,8 +83,8 @@ class WorkerPool:
     def query(self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Query:
         """The landmarks of a stretch of a media file (a duration of None: to its end); otherwise as `fingerprint`."""
         fields = {"start_seconds": start_seconds, "duration_seconds": duration_seconds}
-        hashes, offsets, ranks = self._ask("query", file, **fields)
-        return Query(hashes, offsets, ranks)
+        hashes, offsets, ranks, *peaks = self._ask("query", file, **fields)
+        return Query(hashes, offsets, ranks, ClipPeaks(*peaks))
 
     def status(self) -> PoolStatus:
         """How many workers there are, and what they do."""

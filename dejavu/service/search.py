@@ -1,0 +1,83 @@
+"""The steps of finding a clip: the most telling hashes first, more where that leaves a doubt, other speeds last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dejavu.config import settings
+from dejavu.fingerprint.commonness import in_asking_order
+from dejavu.matching.rank import Ranking, rank
+from dejavu.model import Query
+from dejavu.service.fan_out import ask_all
+from dejavu.service.instance import Instance, Sighting
+from dejavu.service.probe import Probe, plain_probe, scaled_probe
+
+
+class Search:
+    """What all instances together make of one clip, step by step.
+
+    An instance that drops out between steps counts as not asked: its songs were looked for less than those of others.
+
+    ranking : what the candidates of all steps amount to.
+    asked_hashes : distinct hashes that were looked up.
+    look_up_seconds, align_seconds : of the slowest instance of each step.
+    """
+
+    def __init__(self, instances: Sequence[Instance]) -> None:
+        self.ranking = Ranking((), certain=False, settled=False)
+        self.asked_hashes = 0
+        self.look_up_seconds = self.align_seconds = 0.0
+        self._sightings: dict[Instance, list[Sighting]] = {instance: [] for instance in instances}
+        self._unavailable: list[Instance] = []
+
+    @property
+    def unavailable(self) -> tuple[str, ...]:
+        """Names of the instances that could not be asked all of it."""
+        return tuple(sorted(instance.name for instance in self._unavailable))
+
+    def ask(self, probe: Probe, *, more: bool = False) -> None:
+        """Put a probe to all instances; with `more`, it begins with what the last one asked.
+
+        Raises `InstancesUnavailable` where none can be asked.
+        """
+        seen = self._sightings
+        answers = ask_all(seen, lambda instance: instance.match(probe, seen[instance][-1] if more else None))
+        self._unavailable += answers.unavailable
+        self._sightings = {instance: [*seen[instance], answer] for instance, answer in answers.by_instance.items()}
+        steps = answers.by_instance.values()
+        slowest = max(steps, key=lambda sighting: sighting.look_up_seconds + sighting.align_seconds)
+        self.look_up_seconds += slowest.look_up_seconds
+        self.align_seconds += slowest.align_seconds
+        self.asked_hashes = slowest.asked.size if more else self.asked_hashes + slowest.asked.size
+        self.ranking = self._judged()
+
+    def _judged(self) -> Ranking:
+        candidates = [found for steps in self._sightings.values() for step in steps for found in step.candidates]
+        # Counts may be some seconds old, so there can be more songs in hand than were counted.
+        in_hand = len({found.song.sha1 for found in candidates})
+        return rank(candidates, max(sum(instance.songs_held for instance in self._sightings), in_hand))
+
+
+def search(instances: Sequence[Instance], query: Query, max_speed_change_percent: int) -> Search:
+    """Look for a clip until it is found beyond doubt, or nothing is left to ask; raises `InstancesUnavailable`."""
+    held = max((instance.fingerprints_held for instance in instances), default=0)
+    ordered, postings = in_asking_order(query, held)
+    few = plain_probe(ordered, _affordable(postings, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS))
+    all_ = plain_probe(ordered, _affordable(postings, settings.ASK_HASHES, settings.ASK_POSTINGS))
+    found = Search(instances)
+    found.ask(few)
+    if not found.ranking.certain and all_.landmarks > few.landmarks:
+        found.ask(all_, more=True)
+    if not found.ranking.settled and max_speed_change_percent:
+        scaled = scaled_probe(query, max_speed_change_percent, held)
+        if scaled.hashes.size:
+            found.ask(scaled)
+    return found
+
+
+def _affordable(postings: NDArray[np.float64], most_hashes: int, most_postings: int) -> int:
+    """How many landmarks to ask of a query whose first 1, 2, … are to bring so many postings; at least one."""
+    return max(1, min(postings.size, most_hashes, int(np.searchsorted(postings, most_postings, "right"))))

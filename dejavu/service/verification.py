@@ -1,0 +1,99 @@
+"""Candidates compared with the songs' own peaks, which a driver keeps in stretches of a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dejavu.config.settings import STRETCH_FRAMES, TOPN
+from dejavu.fingerprint.stretches import join
+from dejavu.matching.align import Alignment
+from dejavu.matching.verify import Agreement, Placement, agreement, anchored, fit, snapped, stretch_of
+from dejavu.model import UNCHANGED, Candidate, ClipPeaks, Peaks, Song
+from dejavu.service.probe import Probe
+from dejavu.store.driver import Driver
+
+_MARGIN_FRAMES = 8
+"""Peaks beside the stretch that a placement may reach while it is fitted."""
+
+_FIT_GAIN = 3.0
+"""Decimal logarithm. A clip counts as played at another speed or pitch where that makes its agreement with the song
+this much less of an accident; fitting as such gains one or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An alignment, where exactly the clip lies in the song, and how far their peaks agree there."""
+
+    alignment: Alignment
+    placement: Placement
+    agreement: Agreement
+
+    @property
+    def surprise(self) -> float:
+        """How unlikely it is that an unrelated song agrees as well, of landmarks and peaks together."""
+        return self.alignment.surprise + self.agreement.surprise
+
+    def candidate(self, song: Song, asked_hashes: int) -> Candidate:
+        """The same for whoever judges it."""
+        return Candidate(
+            song=song,
+            delta=self.placement.delta,
+            aligned_hashes=self.alignment.aligned_hashes,
+            asked_hashes=asked_hashes,
+            surprise=self.surprise,
+            peak_share=self.agreement.share,
+            warp=self.placement.warp,
+        )
+
+
+def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> list[Verified]:
+    """Look closely at each alignment, with one question to the database."""
+    placed = [(found, Placement(float(found.delta), probe.warps[found.variant])) for found in alignments]
+    needed = {(found.song_id, number) for found, place in placed for number in _stretches(probe.peaks, place)}
+    packed = driver.stretches(sorted(needed)) if needed else {}
+    looked_at = []
+    for found, place in placed:
+        stored = _stored(packed, found.song_id, _stretches(probe.peaks, place))
+        if probe.scaled:
+            place = _settled(stored, probe.peaks, place)
+        looked_at.append((Verified(found, place, agreement(stored, probe.peaks, place)), stored))
+    if probe.scaled:
+        return [one for one, _ in looked_at]
+    looked_at.sort(key=lambda pair: pair[0].surprise, reverse=True)
+    best = [_adjusted(one, stored, probe.peaks) for one, stored in looked_at[:TOPN]]
+    return [*best, *(one for one, _ in looked_at[TOPN:])]
+
+
+def _adjusted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
+    """The same, moved to where its peaks lie closest, at another speed or pitch where these say so clearly."""
+    changed = _settled(stored, clip, one.placement)
+    if changed.warp != UNCHANGED:
+        better = agreement(stored, clip, changed)
+        if better.surprise >= one.agreement.surprise + _FIT_GAIN:
+            return Verified(one.alignment, changed, better)
+    place = anchored(stored, clip, one.placement)
+    return Verified(one.alignment, place, max(one.agreement, agreement(stored, clip, place), key=_surprise))
+
+
+def _surprise(found: Agreement) -> float:
+    return found.surprise
+
+
+def _settled(stored: Peaks, clip: ClipPeaks, place: Placement) -> Placement:
+    """Where the clip lies and how it was played, fitted, and said as simply as it can be."""
+    fitted = fit(stored, clip, place)
+    return anchored(stored, clip, Placement(fitted.delta, snapped(fitted.warp)))
+
+
+def _stretches(peaks: ClipPeaks, place: Placement) -> range:
+    """The numbers of the stretches that a clip lies in."""
+    first, last = stretch_of(peaks, place)
+    return range(
+        max(0, int(first - _MARGIN_FRAMES)) // STRETCH_FRAMES, max(0, int(last + _MARGIN_FRAMES)) // STRETCH_FRAMES + 1
+    )
+
+
+def _stored(packed: Mapping[tuple[int, int], bytes], song_id: int, numbers: range) -> Peaks:
+    """The stored peaks of these stretches; none where none are stored."""
+    return join({number: packed[song_id, number] for number in numbers if (song_id, number) in packed})
