@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from dejavu.config import settings
 from dejavu.fingerprint.peaks import POOL, Constellation
 from dejavu.matching.align import DELTA_TOLERANCE, Alignment
-from dejavu.model import Candidate, Postings, UInt32s
+from dejavu.matching.verify import NEAR_BINS, NEAR_FRAMES, Agreement, Placement
+from dejavu.model import Candidate, ClipPeaks, Peaks, Postings, UInt32s
 
 Floats = NDArray[np.float32]
 Hit = tuple[int, int, int]
@@ -51,6 +53,19 @@ def _blocks_around(place: int, width: int, size: int) -> list[int]:
     return [other for other in range(size) if abs(other // POOL - place // POOL) <= reach]
 
 
+def interpolated(power: Floats, frame: int, column: int) -> tuple[float, float]:
+    """Where a peak of a spectrogram is highest between frames and between bins; at an edge, where it is."""
+    return _top(power[:, column], frame), _top(power[frame], column)
+
+
+def _top(line: Floats, place: int) -> float:
+    """Of a parabola through the logarithms of a place and its neighbours."""
+    if place in (0, line.size - 1):
+        return place
+    square, slope, _ = np.polyfit([-1, 0, 1], np.log(line[place - 1 : place + 2].astype(np.float64)), 2)
+    return place - slope / (2 * square)
+
+
 def rank_in_cells(cells: Sequence[int], salience: Sequence[float]) -> list[int]:
     """How many of the same cell are more salient, or as salient and earlier."""
     peaks = list(enumerate(zip(cells, salience, strict=True)))
@@ -79,7 +94,7 @@ def pack(anchor_bin: int, target_bin: int, frames: int) -> int:
     return anchor_bin * 2**13 + (target_bin - anchor_bin + 64) * 2**6 + frames
 
 
-def pairs(peaks: Constellation, fan_out: int) -> list[tuple[int, int]]:
+def pairs(peaks: Constellation | ClipPeaks, fan_out: int) -> list[tuple[int, int]]:
     """Places of anchor and target of every landmark, anchor by anchor."""
     found = []
     for anchor in range(len(peaks)):
@@ -94,19 +109,30 @@ def pairs(peaks: Constellation, fan_out: int) -> list[tuple[int, int]]:
     return found
 
 
-def align(postings: Postings, hashes: UInt32s, offsets: UInt32s) -> dict[int, Alignment]:
-    """Every song that has any of the hashes, by its id."""
-    hits: dict[int, list[Hit]] = {}
+def align(
+    postings: Postings, hashes: UInt32s, offsets: UInt32s, variants: Sequence[int] | None = None
+) -> dict[int, Alignment]:
+    """Every song that has any of the hashes, by its id, under the variant of the query that agrees best with it."""
+    hits: dict[tuple[int, int], list[Hit]] = {}
     columns = zip(postings.hashes.tolist(), postings.song_ids.tolist(), postings.offsets.tolist(), strict=True)
+    of_clip = [0] * hashes.size if variants is None else variants
     for stored, song_id, song_offset in columns:
-        for asked, offset in zip(hashes.tolist(), offsets.tolist(), strict=True):
+        for asked, offset, variant in zip(hashes.tolist(), offsets.tolist(), of_clip, strict=True):
             if asked == stored:
-                hits.setdefault(song_id, []).append((stored, song_offset, song_offset - offset))
+                hits.setdefault((song_id, variant), []).append((stored, song_offset, song_offset - offset))
     clip_frames = max(offsets.tolist(), default=0) + 1
-    return {song_id: _alignment(song_id, of_song, clip_frames) for song_id, of_song in hits.items()}
+    chances = 1 + max(of_clip, default=0)
+    best: dict[int, tuple[tuple[float, int, int], Alignment]] = {}
+    for (song_id, variant), own in hits.items():
+        found, agreeing = _alignment(song_id, own, clip_frames, chances)
+        order = (found.surprise, agreeing, -variant)
+        if song_id not in best or order > best[song_id][0]:
+            best[song_id] = order, replace(found, variant=variant)
+    return {song_id: found for song_id, (_, found) in best.items()}
 
 
-def _alignment(song_id: int, hits: list[Hit], clip_frames: int) -> Alignment:
+def _alignment(song_id: int, hits: list[Hit], clip_frames: int, chances: int) -> tuple[Alignment, int]:
+    """And how many hits agree."""
     delta = best_delta([delta for _, _, delta in hits])
     agreeing = [hit for hit in hits if abs(hit[2] - delta) <= DELTA_TOLERANCE]
     last = max(song_offset for _, song_offset, _ in hits)
@@ -114,7 +140,8 @@ def _alignment(song_id: int, hits: list[Hit], clip_frames: int) -> Alignment:
     expected = len(hits) / deltas * (2 * DELTA_TOLERANCE + 1)
     hashes = len({stored for stored, _, _ in agreeing})
     telling = min(hashes, independent_landmarks(agreeing))
-    return Alignment(song_id, delta, hashes, surprise(telling, expected, deltas))
+    surprised = max(0.0, surprise(telling, expected, deltas) - math.log10(chances))
+    return Alignment(song_id, delta, hashes, surprised), len(agreeing)
 
 
 def best_delta(deltas: list[int]) -> int:
@@ -151,6 +178,26 @@ def surprise(landmarks: int, expected: float, deltas: float) -> float:
     ln_first = sum(math.log(expected / factor) for factor in range(1, landmarks + 1)) - expected
     ln_tail = ln_first - math.log(1 - expected / (landmarks + 1))
     return max(0.0, -(ln_tail + math.log(deltas)) / math.log(10))
+
+
+def agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement:
+    """Each of the song's peaks in the stretch with each of the clip's, moved to where it would be in the song."""
+    speed, pitch = placement.warp.speed, placement.warp.pitch
+    first = settings.BAND_FIRST_BIN
+    frames = [placement.delta + frame * speed for frame in clip.frames.tolist()]
+    bins = [(place + first) / pitch - first for place in clip.bins.tolist()]
+    last = frames[-1] if frames else placement.delta
+    matched = own = 0
+    expected = 0.0
+    for frame, place in zip(stored.frames.tolist(), stored.bins.tolist(), strict=True):
+        if not placement.delta <= frame < last:
+            continue
+        at_the_time = [abs(other - frame) <= NEAR_FRAMES for other in frames]
+        at_the_height = [abs(other - place) <= NEAR_BINS for other in bins]
+        own += 1
+        matched += any(near and level for near, level in zip(at_the_time, at_the_height, strict=True))
+        expected += 1 - math.exp(-sum(at_the_time) * sum(at_the_height) / len(frames))
+    return Agreement(matched, expected, own)
 
 
 def rank(candidates: Sequence[Candidate], catalogue_songs: int) -> list[tuple[float, Candidate]]:

@@ -8,68 +8,22 @@ from itertools import pairwise
 import numpy as np
 import oracles
 import pytest
+from alignment import (
+    MANY,
+    align_rows,
+    join_rows,
+    melody,
+    postings_of,
+    query_of,
+    random_case,
+    random_hashes,
+    random_variants,
+    stored,
+)
 
 from dejavu.config.settings import CHANCE_DISPERSION, MATCH_SCORE
 from dejavu.fingerprint.landmarks import pack
-from dejavu.matching.align import Alignment, _best_deltas, _independent_landmarks, _join, align
-from dejavu.model import Postings, UInt32s
-
-MANY = 1000
-"""More songs than any test has."""
-
-Rows = list[tuple[int, int, int]]
-Pairs = list[tuple[int, int]]
-
-
-def postings_of(rows: Rows) -> Postings:
-    """Of (hash, song, offset)."""
-    columns = np.array(rows, np.uint32).reshape(-1, 3).T
-    return Postings(columns[0], columns[1], columns[2])
-
-
-def query_of(pairs: Pairs) -> tuple[UInt32s, UInt32s]:
-    """Of (hash, offset)."""
-    columns = np.array(pairs, np.uint32).reshape(-1, 2).T
-    return columns[0], columns[1]
-
-
-def align_rows(rows: Rows, pairs: Pairs, limit: int = MANY) -> list[Alignment]:
-    return align(postings_of(rows), *query_of(pairs), limit)
-
-
-def random_hashes(rng: np.random.Generator, size: int) -> list[int]:
-    """Of different pairs of peaks, which is what hashes have to be for their landmarks to be counted."""
-    bins = 10 + rng.choice(400, size, replace=size > 400)
-    return pack(bins, bins + rng.integers(-10, 11, size), rng.integers(2, 40, size)).tolist()
-
-
-def random_case(seed: int, base: int = 0) -> tuple[Rows, Pairs]:
-    """Few hashes at few offsets, from `base` on, so that hits pile up, tie and lie on neighbouring deltas.
-
-    One song has most of the query besides, in its order but for a frame here and there.
-    """
-    rng = np.random.default_rng(seed)
-    hashes = np.array(random_hashes(rng, int(rng.integers(1, 80))))
-    songs = rng.choice([0, 1, 7, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1], 4, replace=False)
-    n_postings, n_pairs = (int(rng.integers(0, most)) for most in (120, 60))
-    pairs = np.column_stack((rng.choice(hashes, n_pairs), rng.integers(0, 20, n_pairs)))
-    scattered = (rng.choice(hashes, n_postings), rng.choice(songs, n_postings), rng.integers(0, 60, n_postings))
-    in_order = (pairs[:, 0], np.full(n_pairs, songs[0]), pairs[:, 1] + 30 + rng.integers(0, 2, n_pairs))
-    rows = np.concatenate((np.column_stack(scattered), np.column_stack(in_order)[n_pairs // 3 :]))
-    rows[:, 2] += base
-    return sorted(set(map(tuple, rows.tolist()))), sorted(set(map(tuple, pairs.tolist())))
-
-
-def melody(size: int, frames: int, seed: int) -> Pairs:
-    """So many landmarks (hash, offset), spread over so many frames, the first and the last of which have one."""
-    rng = np.random.default_rng(seed)
-    offsets = np.sort(rng.integers(0, frames, size))
-    offsets[[0, -1]] = 0, frames - 1
-    return list(zip(random_hashes(rng, size), offsets.tolist(), strict=True))
-
-
-def stored(landmarks: Pairs, song_id: int, later: int = 0) -> Rows:
-    return [(hash_, song_id, offset + later) for hash_, offset in landmarks]
+from dejavu.matching.align import _best_deltas, _contestants, _Hits, _independent_landmarks
 
 
 @pytest.mark.parametrize("base", [0, 100_000, (1 << 31) - 200])
@@ -86,31 +40,38 @@ def test_alignments_are_those_of_the_loop(seed, base):
 @pytest.mark.parametrize("seed", range(10))
 def test_join_pairs_each_posting_with_each_landmark_of_its_hash(seed):
     rows, pairs = random_case(seed)
-    hits = _join(postings_of(rows), *query_of(pairs))
+    variants = random_variants(seed, len(pairs))
+    hits = join_rows(rows, pairs, variants)
     expected = [
-        (hash_, song, offset, offset - asked) for hash_, song, offset in rows for h, asked in pairs if h == hash_
+        (hash_, song, offset, offset - asked, variant)
+        for hash_, song, offset in rows
+        for (h, asked), variant in zip(pairs, variants, strict=True)
+        if h == hash_
     ]
-    columns = (hits.hashes, hits.song_ids, hits.song_offsets, hits.deltas)
+    columns = (hits.hashes, hits.song_ids, hits.song_offsets, hits.deltas, hits.variants)
     assert sorted(zip(*(column.tolist() for column in columns), strict=True)) == sorted(expected)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_best_delta_and_its_landmarks_are_those_of_the_loop(seed):
     rows, pairs = random_case(seed)
-    hits = _join(postings_of(rows), *query_of(pairs))
-    song_ids, deltas, members, owners = _best_deltas(hits, MANY)
-    independent = _independent_landmarks(hits, members, owners, song_ids.size)
-    assert sorted(song_ids) == sorted(set(hits.song_ids.tolist()))
-    for place, (song_id, delta) in enumerate(zip(song_ids.tolist(), deltas.tolist(), strict=True)):
-        own = [hit[1:] for hit in zip(*map(np.ndarray.tolist, _columns(hits)), strict=True) if hit[0] == song_id]
+    hits = join_rows(rows, pairs, random_variants(seed, len(pairs)))
+    names, contestants = _contestants(hits)
+    everyone = list(zip(hits.variants.tolist(), hits.song_ids.tolist(), strict=True))
+    assert [divmod(name, 1 << 32) for name in names[contestants].tolist()] == everyone
+    numbers, deltas, members, owners = _best_deltas(contestants, hits.deltas, MANY)
+    independent = _independent_landmarks(hits, members, owners, numbers.size)
+    assert sorted(numbers.tolist()) == list(range(len(set(everyone))))
+    for place, (number, delta) in enumerate(zip(numbers.tolist(), deltas.tolist(), strict=True)):
+        own = [hit[1:] for hit in zip(contestants.tolist(), *_columns(hits), strict=True) if hit[0] == number]
         agreeing = [hit for hit in own if abs(hit[2] - delta) <= 1]
         assert delta == oracles.best_delta([hit[2] for hit in own])
         assert np.count_nonzero(owners == place) == len(agreeing)
         assert independent[place] == oracles.independent_landmarks(agreeing)
 
 
-def _columns(hits) -> list[np.ndarray]:
-    return [hits.song_ids, hits.hashes, hits.song_offsets, hits.deltas]
+def _columns(hits: _Hits) -> list[list[int]]:
+    return [column.tolist() for column in (hits.hashes, hits.song_offsets, hits.deltas)]
 
 
 def test_landmarks_that_follow_from_others_do_not_count():
