@@ -8,8 +8,17 @@ import pytest
 import signals
 
 from dejavu.config import settings
-from dejavu.fingerprint.peaks import POOL, Constellation, find_peaks, local_means, rank_in_cells, running_max
+from dejavu.fingerprint.peaks import (
+    POOL,
+    Constellation,
+    find_peaks,
+    interpolated,
+    local_means,
+    rank_in_cells,
+    running_max,
+)
 from dejavu.fingerprint.spectrogram import power_spectrogram
+from dejavu.model import ClipPeaks
 
 BOX_FRAMES = settings.REFERENCE_BOX_FRAMES
 BOX_BINS = settings.REFERENCE_BOX_BINS
@@ -19,6 +28,10 @@ SILENT_ENDS = 5 * settings.RANK_CELL_FRAMES
 
 def random_power(rng: np.random.Generator, frames: int, bins: int) -> np.ndarray:
     return rng.exponential(1.0, (frames, bins)).astype(np.float32)
+
+
+def as_floats(peaks: ClipPeaks) -> list[tuple[float, float, int]]:
+    return list(zip(peaks.frames.tolist(), peaks.bins.tolist(), peaks.ranks.tolist(), strict=True))
 
 
 def as_tuples(peaks: Constellation) -> list[tuple[int, int, int]]:
@@ -159,3 +172,88 @@ def test_peaks_at_the_floor_do_not_count():
 @pytest.mark.parametrize("shape", [(0, 40), (1, 40), (40, 40)])
 def test_nothing_gives_no_peaks(shape):
     assert len(find_peaks(np.zeros(shape, np.float32), BOX_FRAMES, BOX_BINS)) == 0
+
+
+def every_place(power: np.ndarray) -> Constellation:
+    """As if each frame and bin had a peak."""
+    frames, bins = (places.ravel() for places in np.indices(power.shape))
+    return Constellation(frames, bins, np.zeros(frames.size, np.uint8))
+
+
+def loudest(power: np.ndarray) -> Constellation:
+    frame, column = np.unravel_index(power.argmax(), power.shape)
+    return Constellation(np.array([frame]), np.array([column]), np.zeros(1, np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (2, 2), (60, 47)])
+def test_peaks_between_places_are_those_of_a_parabola(shape):
+    power = random_power(np.random.default_rng(shape), *shape)
+    peaks = find_peaks(power, 3, 3)
+    exact = interpolated(power, peaks)
+    expected = sorted((*oracles.interpolated(power, frame, bin_), rank) for frame, bin_, rank in as_tuples(peaks))
+    assert np.array(sorted(as_floats(exact))) == pytest.approx(np.array(expected), abs=1e-3)
+    assert len(exact) == len(peaks) > 0
+
+
+@pytest.mark.parametrize("beside", np.linspace(-0.5, 0.5, 9))
+def test_sine_between_bins_is_found_to_a_fiftieth_of_one(beside):
+    bin_ = settings.BAND_FIRST_BIN + 100 + beside
+    sine = np.sin(2 * np.pi * bin_ / settings.N_FFT * np.arange(3 * settings.N_FFT)).astype(np.float32)
+    power = power_spectrogram(sine)
+    (found,) = interpolated(power, loudest(power)).bins
+    assert found == pytest.approx(100 + beside, abs=0.02)
+
+
+@pytest.mark.parametrize("late", np.linspace(0, 1, 9))
+def test_click_between_frames_is_found_to_a_thirtieth_of_one(late):
+    click = np.zeros(20 * settings.HOP_LENGTH + settings.N_FFT, np.float32)
+    click[settings.N_FFT // 2 + round((7 + late) * settings.HOP_LENGTH)] = 1
+    power = power_spectrogram(click)
+    exact = interpolated(power, find_peaks(power, BOX_FRAMES, BOX_BINS))
+    assert len(exact) > 20
+    assert exact.frames == pytest.approx(7 + late, abs=0.03)
+
+
+def test_peaks_at_the_edges_stay_there():
+    power = np.zeros((9, 12), np.float32)
+    corners = [(0, 0), (0, 11), (8, 0), (8, 11)]
+    power[tuple(zip(*corners, strict=True))] = 100
+    power[0, 5] = power[4, 0] = 50
+    power[0, 6] = power[5, 0] = 49
+    exact = interpolated(power, find_peaks(power, 3, 3))
+    found = list(zip(exact.frames.tolist(), exact.bins.tolist(), strict=True))
+    assert set(corners) < set(found)
+    (between_bins,) = [column for frame, column in found if frame == 0 and 0 < column < 11]
+    (between_frames,) = [frame for frame, column in found if column == 0 and 0 < frame < 8]
+    assert 5.4 < between_bins < 5.5
+    assert 4.4 < between_frames < 4.5
+
+
+def test_peaks_between_places_are_sorted_by_frame_and_near_where_they_were():
+    power = power_spectrogram(signals.song(12.0, seed=13))
+    peaks = find_peaks(power, settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS)
+    exact = interpolated(power, peaks)
+    assert (np.diff(exact.frames) >= 0).all()
+    assert (exact.frames.dtype, exact.bins.dtype, exact.ranks.dtype) == (np.float32, np.float32, np.uint8)
+    # Half-way between two places the rounding would be anybody's guess.
+    clear = [peak for peak in as_floats(exact) if all(abs(place - round(place)) < 0.49 for place in peak[:2])]
+    near = {(round(frame), round(bin_), rank) for frame, bin_, rank in clear}
+    assert near <= set(as_tuples(peaks))
+    assert len(near) > 0.9 * len(peaks)
+    assert np.array_equal(np.bincount(exact.ranks), np.bincount(peaks.ranks))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e30])
+def test_level_ground_is_highest_where_it_is(value):
+    power = np.full((5, 6), value, np.float32)
+    exact = interpolated(power, every_place(power))
+    assert np.array_equal(exact.frames, np.repeat(np.arange(5), 6))
+    assert np.array_equal(np.sort(exact.bins[:6]), np.arange(6))
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_without_peaks_there_are_none_between_places(frames):
+    power = np.zeros((frames, 40), np.float32)
+    exact = interpolated(power, find_peaks(power, BOX_FRAMES, BOX_BINS))
+    assert len(exact) == exact.bins.size == exact.ranks.size == 0
+    assert (exact.frames.dtype, exact.bins.dtype, exact.ranks.dtype) == (np.float32, np.float32, np.uint8)

@@ -76,15 +76,17 @@ def interpolated(power: NDArray[np.float32], peaks: Constellation) -> ClipPeaks:
     """The same peaks where they are highest between frames and between bins.
 
     The top of a parabola through the logarithms of a peak's power and its two neighbours', for each direction (Smith
-    and Serra, "PARSHL", 1987). `peaks` are of this `power`, float32[frames, bins].
+    and Serra, "PARSHL", 1987). At an edge, where a neighbour is missing, it stays where it is. `peaks` are of this
+    `power`, float32[frames, bins].
     """
     last_frame, last_bin = power.shape[0] - 1, power.shape[1] - 1
     frames, bins = peaks.frames, peaks.bins
     top = _ln(power[frames, bins])
     earlier, later = _ln(power[np.maximum(frames - 1, 0), bins]), _ln(power[np.minimum(frames + 1, last_frame), bins])
     lower, higher = _ln(power[frames, np.maximum(bins - 1, 0)]), _ln(power[frames, np.minimum(bins + 1, last_bin)])
-    exact_frames = (frames + _top_between(earlier, top, later)).astype(np.float32)
-    exact_bins = (bins + _top_between(lower, top, higher)).astype(np.float32)
+    frames_on = np.where((frames > 0) & (frames < last_frame), _top_between(earlier, top, later), 0)
+    bins_on = np.where((bins > 0) & (bins < last_bin), _top_between(lower, top, higher), 0)
+    exact_frames, exact_bins = (frames + frames_on).astype(np.float32), (bins + bins_on).astype(np.float32)
     order = np.argsort(exact_frames, kind="stable")
     return ClipPeaks(exact_frames[order], exact_bins[order], peaks.ranks[order])
 
