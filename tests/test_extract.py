@@ -11,12 +11,14 @@ import signals
 from dejavu.config import settings
 from dejavu.fingerprint.extract import _segments, extract_query, extract_reference
 from dejavu.fingerprint.landmarks import pair_peaks, unpack
-from dejavu.fingerprint.peaks import POOL, find_peaks
+from dejavu.fingerprint.peaks import POOL, find_peaks, interpolated
 from dejavu.fingerprint.spectrogram import power_spectrogram
-from dejavu.model import Fingerprints, Query
+from dejavu.model import ClipPeaks, Fingerprints, Query
 
 LONG_SECONDS = 100.0
 """Three segments and a rest."""
+
+DENSE_SAMPLES = int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,24 @@ def assert_same(one: Fingerprints | Query, other: Fingerprints | Query) -> None:
     assert np.array_equal(one.offsets, other.offsets)
 
 
+def assert_same_query(one: Query, other: Query) -> None:
+    assert_same(one, other)
+    assert np.array_equal(one.ranks, other.ranks)
+    assert_same_peaks(one.peaks, other.peaks)
+
+
+def assert_same_peaks(one: ClipPeaks, other: ClipPeaks) -> None:
+    for column in ("frames", "bins", "ranks"):
+        assert np.array_equal(getattr(one, column), getattr(other, column))
+
+
+def peaks_in_one_piece(samples: signals.Samples) -> ClipPeaks:
+    """Of a clip on its first grid, as many as a query has."""
+    power = power_spectrogram(samples)
+    found = find_peaks(power, settings.QUERY_BOX_FRAMES, settings.QUERY_BOX_BINS)
+    return interpolated(power, found.best(settings.QUERY_PEAKS_PER_CELL))
+
+
 def test_stream_gives_what_one_transform_of_it_all_gives(long_song):
     streamed = extract_reference(signals.blocks(long_song, [20_000]))
     assert set(pairs(streamed)) == in_one_piece(long_song)
@@ -66,10 +86,10 @@ def test_reference_does_not_depend_on_the_sizes_of_blocks(long_song, sizes):
 @pytest.mark.parametrize("extra_samples", [-1, 0, 1, 9000])
 def test_query_does_not_depend_on_the_sizes_of_blocks(long_song, extra_samples):
     # Around the length from which on a clip is looked at less closely.
-    clip = long_song[: int(settings.QUERY_DENSE_SECONDS * settings.ANALYSIS_FS) + extra_samples]
+    clip = long_song[: DENSE_SAMPLES + extra_samples]
     whole = extract_query([clip])
     for sizes in ([10_000], [clip.size - 1, 1], [0, clip.size, 0]):
-        assert_same(extract_query(signals.blocks(clip, sizes)), whole)
+        assert_same_query(extract_query(signals.blocks(clip, sizes)), whole)
     dense = len(whole) > settings.QUERY_DENSE_SECONDS * 100
     assert dense == (extra_samples <= 0)
 
@@ -144,6 +164,48 @@ def test_query_is_cut_to_the_most_salient(monkeypatch):
     assert cut.ranks.max() <= whole.ranks[len(cut) :].min()
 
 
+@pytest.mark.parametrize("seconds", [0.5, 3.0, 29.99, 30.0])
+def test_peaks_of_a_query_are_all_of_a_clip_of_moderate_length(long_song, seconds):
+    clip = long_song[: int(seconds * settings.ANALYSIS_FS)]
+    peaks = extract_query([clip]).peaks
+    assert_same_peaks(peaks, peaks_in_one_piece(clip))
+    assert len(peaks) > 20 * seconds
+    assert (peaks.frames.dtype, peaks.bins.dtype, peaks.ranks.dtype) == (np.float32, np.float32, np.uint8)
+    assert (np.diff(peaks.frames) >= 0).all()
+    assert peaks.ranks.max() < settings.QUERY_PEAKS_PER_CELL
+
+
+@pytest.mark.parametrize("sizes", [[DENSE_SAMPLES + 1], [5000], [1, 1_000_000]])
+def test_peaks_of_a_query_are_those_of_the_beginning_of_a_long_clip(long_song, sizes):
+    clip = long_song[: 2 * DENSE_SAMPLES]
+    query = extract_query(signals.blocks(clip, sizes))
+    assert_same_peaks(query.peaks, extract_query([clip[:DENSE_SAMPLES]]).peaks)
+    assert query.peaks.frames.max() * settings.HOP_LENGTH < DENSE_SAMPLES < query.offsets.max() * settings.HOP_LENGTH
+
+
+def test_long_clip_that_begins_in_silence_has_landmarks_and_no_peaks():
+    query = extract_query(
+        [np.zeros(DENSE_SAMPLES, np.float32), np.zeros(20_000, np.float32), signals.song(5.0, seed=9)]
+    )
+    assert len(query) > 100
+    assert query.offsets.min() * settings.HOP_LENGTH >= DENSE_SAMPLES
+    assert len(query.peaks) == query.peaks.bins.size == query.peaks.ranks.size == 0
+
+
+def test_peaks_of_a_query_have_what_is_stored_of_the_song():
+    song = signals.song(12.0, seed=10)
+    stored = extract_reference([song]).peaks
+    # Between two frames of the song, and a little noisy.
+    frames = 100 + 3 / 8
+    first = round(frames * settings.HOP_LENGTH)
+    heard = extract_query([signals.add_noise(song[first : first + 6 * settings.ANALYSIS_FS], 20, seed=11)]).peaks
+    inside = (stored.frames > 110) & (stored.frames < 340)
+    apart_frames = np.abs(heard.frames[:, None] + frames - stored.frames[inside])
+    apart_bins = np.abs(heard.bins[:, None] - stored.bins[inside])
+    found = ((apart_frames <= 1) & (apart_bins <= 1)).any(axis=0)
+    assert found.sum() > 0.8 * np.count_nonzero(inside) > 60
+
+
 @pytest.mark.parametrize("gain", [2.0**-6, 2.0**-3, 2.0**5])
 def test_gain_does_not_change_fingerprints(gain):
     samples = signals.song(8.0, seed=4)
@@ -199,3 +261,5 @@ def test_where_there_is_nothing_to_fingerprint_the_result_is_empty(blocks):
     assert len(reference) == len(query) == 0
     columns = (reference.hashes, reference.offsets, query.hashes, query.offsets, query.ranks)
     assert [column.dtype.itemsize for column in columns] == [4, 4, 4, 4, 1]
+    peaks = query.peaks
+    assert [column.dtype for column in (peaks.frames, peaks.bins, peaks.ranks)] == [np.float32, np.float32, np.uint8]

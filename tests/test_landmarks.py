@@ -7,9 +7,10 @@ import oracles
 import pytest
 
 from dejavu.config.settings import MAX_TARGET_BINS, MAX_TARGET_FRAMES, MIN_TARGET_FRAMES
-from dejavu.fingerprint.landmarks import Landmarks, pack, pair_peaks, unpack
+from dejavu.fingerprint.landmarks import Landmarks, pack, pair_peaks, pairs_of, unpack
 from dejavu.fingerprint.peaks import Constellation
 from dejavu.fingerprint.spectrogram import BAND_BINS
+from dejavu.model import ClipPeaks
 
 BITS = 22
 
@@ -78,6 +79,27 @@ def test_pairs_are_those_of_the_loop(fan_out):
             weaker = max(peaks.ranks[anchor], peaks.ranks[target])
             expected.append((int(peaks.frames[anchor]), packed, int(weaker)))
         assert as_tuples(pair_peaks(peaks, fan_out)) == sorted(expected)
+
+
+@pytest.mark.parametrize("fan_out", [1, 4, 14])
+def test_pairs_of_peaks_between_places_are_those_of_the_loop(fan_out):
+    rng = np.random.default_rng(fan_out)
+    for size, frames, bins in ((2, 5, 9), (40, 40, BAND_BINS), (90, 60, 120), (60, 2000, BAND_BINS)):
+        peaks = ClipPeaks(
+            np.sort(rng.uniform(-0.5, frames, size)).astype(np.float32),
+            rng.uniform(-0.5, bins, size).astype(np.float32),
+            np.zeros(size, np.uint8),
+        )
+        anchors, targets = pairs_of(peaks.frames, peaks.bins, fan_out)
+        found = list(zip(anchors.tolist(), targets.tolist(), strict=True))
+        assert sorted(found) == sorted(oracles.pairs(peaks, fan_out))
+
+
+def test_peaks_between_places_pair_up_to_the_very_edge_of_the_zone():
+    frames = np.array([10.25, 10.25 + MIN_TARGET_FRAMES, 10.25 + MAX_TARGET_FRAMES, 10.5 + MAX_TARGET_FRAMES])
+    bins = np.array([100.5, 100.5 + MAX_TARGET_BINS, 100.5 - MAX_TARGET_BINS, 100.5])
+    anchors, targets = pairs_of(frames.astype(np.float32), bins.astype(np.float32), 9)
+    assert set(zip(anchors.tolist(), targets.tolist(), strict=True)) == {(0, 1), (0, 2), (1, 3)}
 
 
 def zone_of_an_anchor(frames: int, bins: int) -> bool:
