@@ -14,11 +14,14 @@ from driver_data import NO_PEAKS
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, Overloaded, StoreUnavailable
 from dejavu.fingerprint.landmarks import pack
-from dejavu.model import Fingerprints, Query
+from dejavu.model import ClipPeaks, Fingerprints, Query
 from dejavu.service.instance import Instance
+from dejavu.service.probe import plain_probe
 from dejavu.store.sqlite import SqliteDriver
 
 SONG_FRAMES = 3000
+
+NO_CLIP_PEAKS = ClipPeaks(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.uint8))
 
 
 def sha1_of(number: int) -> str:
@@ -44,7 +47,7 @@ def make_query(fingerprints: Fingerprints, first_frame: int, noise: int = 200, s
     hashes = np.concatenate([fingerprints.hashes[heard], random_hashes(random, noise, 50, 150)])
     offsets = np.concatenate([fingerprints.offsets[heard] - np.uint32(first_frame), np.zeros(noise, np.uint32)])
     order = random.permutation(hashes.size)
-    return Query(hashes[order], offsets[order], np.zeros(hashes.size, np.uint8))
+    return Query(hashes[order], offsets[order], np.zeros(hashes.size, np.uint8), NO_CLIP_PEAKS)
 
 
 @pytest.fixture
@@ -69,27 +72,34 @@ def ask(instance, question):
     return instance.answer(instance.ask(question))
 
 
+def match(instance, query, hashes=None, earlier=None):
+    """What an instance makes of the first `hashes` hashes of a query, or of all."""
+    probe = plain_probe(query, len(query) if hashes is None else hashes)
+    return ask(instance, lambda i: i.match(probe, earlier))
+
+
 # --- Matching ---------------------------------------------------------------------------------------------------------
 
 
 def test_finds_the_song_and_where_the_clip_starts_in_it(instance):
     songs = [instance.insert(f"song {seed}", sha1_of(seed), make_fingerprints(seed)) for seed in range(3)]
     query = make_query(make_fingerprints(1), first_frame=1200)
-    sighting = ask(instance, lambda i: i.match(query, len(query)))
+    sighting = match(instance, query)
     best = sighting.candidates[0]
     assert best.song == songs[1]
     assert best.delta == 1200
     assert best.aligned_hashes >= 1000
-    assert sighting.asked_hashes == len(query)
+    assert best.asked_hashes == len(query)
+    assert sighting.asked.tolist() == np.unique(query.hashes).tolist()
 
 
 def test_asking_in_two_steps_finds_what_one_step_finds(instance):
     for seed in range(3):
         instance.insert(f"song {seed}", sha1_of(seed), make_fingerprints(seed))
     query = make_query(make_fingerprints(2), first_frame=500)
-    whole = ask(instance, lambda i: i.match(query, len(query)))
-    first = ask(instance, lambda i: i.match(query, 100))
-    second = ask(instance, lambda i: i.match(query, len(query), first))
+    whole = match(instance, query)
+    first = match(instance, query, 100)
+    second = match(instance, query, earlier=first)
     assert 0 < len(first.postings) < len(second.postings)
     assert second.candidates == whole.candidates
     assert sorted(columns(second.postings)) == sorted(columns(whole.postings))
@@ -103,9 +113,9 @@ def test_hashes_that_come_again_later_are_looked_up_once(instance):
     fingerprints = make_fingerprints(5)
     instance.insert("song", sha1_of(5), fingerprints)
     query = make_query(fingerprints, first_frame=0, noise=0)
-    twice = Query(np.tile(query.hashes, 2), np.tile(query.offsets, 2), np.tile(query.ranks, 2))
-    first = ask(instance, lambda i: i.match(twice, len(query)))
-    second = ask(instance, lambda i: i.match(twice, len(twice), first))
+    twice = Query(np.tile(query.hashes, 2), np.tile(query.offsets, 2), np.tile(query.ranks, 2), query.peaks)
+    first = match(instance, twice, len(query))
+    second = match(instance, twice, earlier=first)
     assert len(second.postings) == len(first.postings) == len(fingerprints)
 
 
@@ -113,17 +123,18 @@ def test_a_deleted_song_is_no_candidate(instance):
     fingerprints = make_fingerprints(7)
     song = instance.insert("song", sha1_of(7), fingerprints)
     query = make_query(fingerprints, first_frame=0)
-    assert ask(instance, lambda i: i.match(query, len(query))).candidates
+    assert match(instance, query).candidates
     instance._driver.delete(song.song_id)
-    assert not ask(instance, lambda i: i.match(query, len(query))).candidates
+    assert not match(instance, query).candidates
 
 
 def test_own_inserts_are_counted_at_once(instance):
     assert instance.songs_held == 0
     instance.insert("song", sha1_of(1), make_fingerprints(1))
     query = make_query(make_fingerprints(1), first_frame=0)
-    ask(instance, lambda i: i.match(query, 10))
+    match(instance, query, 10)
     assert instance.songs_held == instance.status().songs == 1
+    assert instance.fingerprints_held == len(make_fingerprints(1))
 
 
 def test_the_same_file_twice_is_refused_and_says_nothing_about_health(instance):
