@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dejavu.config.settings import STRETCH_FRAMES, TOPN
-from dejavu.fingerprint.stretches import join
+from dejavu.fingerprint.stretches import join, unpack
 from dejavu.matching.align import Alignment
 from dejavu.matching.verify import Agreement, Placement, agreement, anchored, fit, snapped, stretch_of
 from dejavu.model import UNCHANGED, Candidate, ClipPeaks, Peaks, Song
 from dejavu.service.probe import Probe
 from dejavu.store.driver import Driver
+
+_log = logging.getLogger(__name__)
 
 _MARGIN_FRAMES = 8
 """Peaks beside the stretch that a placement may reach while it is fitted."""
@@ -19,6 +23,10 @@ _MARGIN_FRAMES = 8
 _FIT_GAIN = 3.0
 """Decimal logarithm. A clip counts as played at another speed or pitch where that makes its agreement with the song
 this much less of an accident; fitting as such gains one or two."""
+
+
+_MOST_FITS = 4
+"""Two mostly do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +77,22 @@ def _adjusted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, moved to where its peaks lie closest, at another speed or pitch where these say so clearly."""
     changed = _settled(stored, clip, one.placement)
     if changed.warp != UNCHANGED:
-        better = agreement(stored, clip, changed)
-        if better.surprise >= one.agreement.surprise + _FIT_GAIN:
-            return Verified(one.alignment, changed, better)
+        better = Verified(one.alignment, changed, agreement(stored, clip, changed))
+        if better.agreement.surprise >= one.agreement.surprise + _FIT_GAIN:
+            return _closer(better, stored, clip)
     place = anchored(stored, clip, one.placement)
     return Verified(one.alignment, place, max(one.agreement, agreement(stored, clip, place), key=_surprise))
+
+
+def _closer(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
+    """The same, fitted for as long as that gains anything: a warp that nobody suspected is seldom met in one go."""
+    for _ in range(_MOST_FITS):
+        place = _settled(stored, clip, one.placement)
+        again = Verified(one.alignment, place, agreement(stored, clip, place))
+        if again.agreement.surprise <= one.agreement.surprise:
+            break
+        one = again
+    return one
 
 
 def _surprise(found: Agreement) -> float:
@@ -95,5 +114,24 @@ def _stretches(peaks: ClipPeaks, place: Placement) -> range:
 
 
 def _stored(packed: Mapping[tuple[int, int], bytes], song_id: int, numbers: range) -> Peaks:
-    """The stored peaks of these stretches; none where none are stored."""
-    return join({number: packed[song_id, number] for number in numbers if (song_id, number) in packed})
+    """The stored peaks of these stretches; none where none are stored, or what is stored cannot be read."""
+    found = {number: packed[song_id, number] for number in numbers if (song_id, number) in packed}
+    try:
+        return join(found)
+    except ValueError:
+        return join({number: part for number, part in found.items() if _readable(song_id, number, part)})
+
+
+def _readable(song_id: int, number: int, part: bytes) -> bool:
+    try:
+        unpack(number, part)
+    except ValueError:
+        _warn_of_damage(song_id, number)
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _warn_of_damage(song_id: int, number: int) -> None:
+    """Say it once: a damaged stretch of a song that is often played is read again and again."""
+    _log.warning("stretch damaged song_id=%d number=%d; delete the song and add it again", song_id, number)
