@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from scipy.special import pdtrc
+from scipy.special import logsumexp, pdtrc
+from scipy.stats import poisson
 
-from dejavu.matching.chance import surprise
+from dejavu.matching.chance import poisson_surprise, surprise
 
 LANDMARKS = np.array([1, 2, 3, 5, 8, 13, 40, 150, 1000])
 EXPECTED = np.array([1e-6, 0.003, 0.1, 0.9, 1.0, 2.5, 30.0, 140.0, 990.0])
@@ -67,3 +68,48 @@ def test_no_more_than_expected_is_no_surprise():
 
 def test_nothing_in_nothing_out():
     assert surprise(np.empty(0, np.int64), np.empty(0), np.empty(0)).shape == (0,)
+
+
+# --- Without a choice of deltas --------------------------------------------------------------------------------------
+
+
+def exact_poisson_surprise(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """From the sum of the tail's terms, as logarithms, so that it is exact where the tail itself is below any float."""
+    terms = counts[:, None] + np.arange(4000)
+    return -logsumexp(poisson.logpmf(terms, expected[:, None]), axis=1) / np.log(10)
+
+
+def counts_and_expected() -> tuple[np.ndarray, np.ndarray]:
+    counts, expected = np.meshgrid(np.append(0, LANDMARKS), np.append(EXPECTED, [1e-9, 7.9, 39.5, 149.0, 999.9]))
+    return counts.ravel(), expected.ravel()
+
+
+def test_poisson_surprise_is_the_exact_one_but_for_what_the_bound_on_the_tail_gives_away():
+    counts, expected = counts_and_expected()
+    exact = exact_poisson_surprise(counts, expected)
+    computable = (tail := poisson.sf(counts - 1, expected)) > 1e-290
+    assert exact[computable] == pytest.approx(-np.log10(tail[computable]), rel=1e-7, abs=1e-9)
+    found = poisson_surprise(counts, expected)
+    assert (found >= 0).all()
+    assert (found[counts <= expected] == 0).all()
+    assert (found <= exact * (1 + 1e-9) + 1e-9).all(), "never more than there is"
+    above = counts > expected
+    given_away = -np.log10(1 - (expected / (counts + 1))[above] ** 2)
+    assert (found[above] >= (exact[above] - given_away) * (1 - 1e-9) - 1e-9).all()
+    rare = counts > 2 * expected
+    assert found[rare] == pytest.approx(exact[rare], rel=0.01, abs=0.15)
+    assert found.max() > 1000
+
+
+def test_little_more_than_expected_is_never_less_than_no_surprise():
+    expected = np.geomspace(0.01, 5000, 400)
+    for more in (1e-9, 0.01, 0.5, 1.0):
+        assert (poisson_surprise(np.floor(expected + more).astype(np.int64), expected) >= 0).all()
+
+
+def test_nothing_expected_and_nothing_come_is_no_surprise():
+    found = poisson_surprise(np.array([0, 1, 2]), np.zeros(3))
+    assert found[0] == 0
+    assert 8 < found[1] < 10 < found[2] < 20
+    assert poisson_surprise(np.array(0), np.array(0.0)) == 0
+    assert poisson_surprise(np.empty(0, np.int64), np.empty(0)).shape == (0,)

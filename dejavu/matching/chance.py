@@ -40,12 +40,13 @@ def surprise(
 def poisson_surprise(counts: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
     """Minus the decimal logarithm of the probability of at least so many, where so many are expected.
 
-    counts : int64[n]; expected : float64[n]. Returns float64[n], 0 where no more came than expected.
+    counts : int64[n]; expected : float64[n]. Returns float64[n], at least 0, and 0 where no more came than expected.
     """
     expected = np.maximum(expected, _LEAST_EXPECTED)
     ln_most_likely = counts * np.log(expected) - expected - gammaln(counts + 1)
     # The tail beyond k is below a geometric series with the ratio of its first two terms.
     ratio = np.minimum(expected / (counts + 1), 0.999)
     ln_tail = np.where(counts > expected, ln_most_likely - np.log1p(-ratio), 0.0)
-    surprises: NDArray[np.float64] = -ln_tail / np.log(10)
+    # Where little more came than expected, the series is far above what is left of the tail, and even above 1.
+    surprises: NDArray[np.float64] = np.maximum(0.0, -ln_tail / np.log(10))
     return surprises
