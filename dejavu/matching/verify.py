@@ -29,6 +29,9 @@ SAME_FACTOR = 0.005
 _FIT_MIN_PEAKS = 6
 """Fewer than this say nothing about a slope."""
 
+_FIT_MIN_SPREAD = 8.0
+"""Frames, as a standard deviation. Peaks closer together than this, those of one chord, say nothing about speed."""
+
 Floats = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 
@@ -131,7 +134,8 @@ def _line(song_frames: Floats, song_bins: Floats, clip_frames: Floats, clip_bins
     """The least squares of song frames over clip frames, and of clip frequencies over song frequencies."""
     centred = clip_frames - clip_frames.mean()
     spread = float(centred @ centred)
-    speed = float(centred @ song_frames) / spread if spread > 0 else now.warp.speed
+    enough = spread >= _FIT_MIN_SPREAD**2 * clip_frames.size
+    speed = float(centred @ song_frames) / spread if enough else now.warp.speed
     heard, sung = clip_bins + BAND_FIRST_BIN, song_bins + BAND_FIRST_BIN
     pitch = float(heard @ sung) / float(sung @ sung)
     return Placement(float(song_frames.mean() - speed * clip_frames.mean()), Warp(speed, pitch))
