@@ -200,7 +200,7 @@ class Match:
             "song_name": self.song.name,
             "file_sha1": self.song.sha1,
             "confidence": round(self.confidence, 5),
-            "offset_seconds": round(self.offset_seconds, 3),
+            "offset_seconds": round(self.offset_seconds, 3) + 0.0,  # never the -0.0 of a song's very start
             "offset": round(self.delta),
             "hashes_matched_in_input": self.hashes_matched,
             "input_total_hashes": self.input_hashes,
