@@ -16,8 +16,10 @@ from media import FORMATS, encode, music, tune, upload, wav
 from processes import eventually, freeze, gone, on_linux
 
 from dejavu.audio.decode import decode
+from dejavu.config.settings import ANALYSIS_FS, HOP_LENGTH
 from dejavu.errors import DecodeTimeout, NoAudio, Overloaded, UnsupportedMedia
 from dejavu.fingerprint.extract import extract_query, extract_reference
+from dejavu.model import Query
 from dejavu.service import worker, workers
 from dejavu.service.workers import WorkerPool
 
@@ -63,9 +65,32 @@ def test_queries_are_those_made_in_this_process(shared_pool, song):
     found = shared_pool.query(song, 2.5, 5.0)
 
     expected = extract_query(decode(song, start_seconds=2.5, duration_seconds=5.0))
+    assert_same_query(found, expected)
     assert len(found) > 50
-    for column in ("hashes", "offsets", "ranks"):
-        assert np.array_equal(getattr(found, column), getattr(expected, column))
+    assert len(found.peaks) > 50
+
+
+@pytest.mark.parametrize("silent_seconds", [0, 32], ids=["music", "silence first"])
+def test_queries_of_long_clips_are_those_made_in_this_process(shared_pool, silent_seconds):
+    samples = music(35.0, sample_rate=ANALYSIS_FS).copy()
+    samples[: silent_seconds * ANALYSIS_FS] = 0
+    with upload(wav(samples, ANALYSIS_FS)) as file:
+        found = shared_pool.query(file)
+
+        assert_same_query(found, extract_query(decode(file)))
+    # Peaks are of the first half minute: none may be there where there are landmarks.
+    assert found.offsets.max() * HOP_LENGTH > 30 * ANALYSIS_FS
+    assert (len(found.peaks) == 0) == bool(silent_seconds)
+
+
+def assert_same_query(found: Query, expected: Query) -> None:
+    for one, other, columns in (
+        (found, expected, ("hashes", "offsets", "ranks")),
+        (found.peaks, expected.peaks, ("frames", "bins", "ranks")),
+    ):
+        for column in columns:
+            assert np.array_equal(getattr(one, column), getattr(other, column))
+            assert getattr(one, column).dtype == getattr(other, column).dtype
 
 
 def test_a_files_position_stays(shared_pool, song):
