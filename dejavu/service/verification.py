@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dejavu.config.settings import STRETCH_FRAMES, TOPN
+from dejavu.config.settings import STRETCH_FRAMES
 from dejavu.fingerprint.stretches import join, unpack
 from dejavu.matching.align import Alignment
 from dejavu.matching.verify import Agreement, Placement, agreement, anchored, fit, snapped, stretch_of
@@ -19,6 +19,12 @@ _log = logging.getLogger(__name__)
 
 _MARGIN_FRAMES = 8
 """Peaks beside the stretch that a placement may reach while it is fitted."""
+
+_CLOSELY = 8
+"""Of the alignments, how many are fitted: more than TOPN, since fitting may change their order."""
+
+_LEAST_SURPRISE = 4.0
+"""What is less surprising before it is fitted passes in no catalogue, however small."""
 
 _FIT_GAIN = 3.0
 """Decimal logarithm. A clip counts as played at another speed or pitch where that makes its agreement with the song
@@ -63,14 +69,18 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     looked_at = []
     for found, place in placed:
         stored = _stored(packed, found.song_id, _stretches(probe.peaks, place))
-        if probe.scaled:
-            place = _settled(stored, probe.peaks, place)
         looked_at.append((Verified(found, place, agreement(stored, probe.peaks, place)), stored))
-    if probe.scaled:
-        return [one for one, _ in looked_at]
     looked_at.sort(key=lambda pair: pair[0].surprise, reverse=True)
-    best = [_adjusted(one, stored, probe.peaks) for one, stored in looked_at[:TOPN]]
-    return [*best, *(one for one, _ in looked_at[TOPN:])]
+    improve = _fitted if probe.scaled else _adjusted
+    return [
+        improve(one, stored, probe.peaks) for one, stored in looked_at[:_CLOSELY] if one.surprise >= _LEAST_SURPRISE
+    ]
+
+
+def _fitted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
+    """The same, moved from the nearest of the warps to how the clip was played."""
+    place = _settled(stored, clip, one.placement)
+    return Verified(one.alignment, place, agreement(stored, clip, place))
 
 
 def _adjusted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
