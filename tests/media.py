@@ -26,18 +26,24 @@ _PICTURES_A_SECOND = 10
 
 
 @cache
-def music(seconds: float, *, sample_rate: int = 44_100, seed: int = 1) -> Samples:
-    """Mono float32[n] like a tune: other notes with overtones every 150 ms, over a little noise. It never repeats."""
+def music(
+    seconds: float, *, sample_rate: int = 44_100, seed: int = 1, tempo: float = 1.0, pitch: float = 1.0
+) -> Samples:
+    """Mono float32[n] like a tune: other notes with overtones every 150 ms, over a little noise. It never repeats.
+
+    The same tune may be played with another `tempo`, which makes it that much shorter, and at another `pitch`.
+    """
     rng = np.random.default_rng(seed)
-    count = round(seconds * sample_rate)
-    signal = 0.003 * rng.standard_normal(count, np.float32)
+    noise = rng.standard_normal(round(seconds * sample_rate), np.float32)
+    count = round(noise.size / tempo)
+    signal = 0.003 * np.resize(noise, count)
     time = np.arange(round(0.3 * sample_rate), dtype=np.float32) / sample_rate
     fading = 0.08 * np.exp(-6 * time)
-    for start in range(0, count, round(0.15 * sample_rate)):
+    for start in range(0, count, round(0.15 / tempo * sample_rate)):
         length = min(count - start, time.size)
-        for pitch in rng.uniform(150, 1200, 3):
+        for tone in rng.uniform(150, 1200, 3):
             for overtone in (1, 2, 3):
-                note = np.sin(2 * np.pi * pitch * overtone * time[:length]) / overtone
+                note = np.sin(2 * np.pi * pitch * tone * overtone * time[:length]) / overtone
                 signal[start : start + length] += fading[:length] * note
     signal.setflags(write=False)
     return signal

@@ -18,13 +18,17 @@ _CLICK_SAMPLES = 300
 
 
 @cache
-def song(seconds: float, seed: int) -> Samples:
-    """Three notes with overtones on every beat, a click on every other one, and a little noise throughout."""
+def song(seconds: float, seed: int, *, tempo: float = 1.0, pitch: float = 1.0) -> Samples:
+    """Three notes with overtones on every beat, a click on every other one, and a little noise throughout.
+
+    With another `tempo` its beats follow each other that much faster, with another `pitch` its notes are that much
+    higher; what is played on which beat stays.
+    """
     rng = np.random.default_rng(seed)
     samples = noise(seconds, seed).astype(np.float64) * 0.02
     time = np.arange(round(_NOTE_SECONDS * ANALYSIS_FS)) / ANALYSIS_FS
-    for beat, start in enumerate(range(0, samples.size, round(_BEAT_SECONDS * ANALYSIS_FS))):
-        pitches = np.outer(rng.uniform(220, 1200, 3), [1, 2, 3]).reshape(-1, 1)
+    for beat, start in enumerate(range(0, samples.size, round(_BEAT_SECONDS / tempo * ANALYSIS_FS))):
+        pitches = pitch * np.outer(rng.uniform(220, 1200, 3), [1, 2, 3]).reshape(-1, 1)
         chord = np.sin(2 * np.pi * pitches * time).sum(axis=0) * np.exp(-6 * time)
         _add(samples, start, 0.05 * rng.uniform(0.3, 1) * chord)
         if beat % 2:

@@ -12,6 +12,7 @@ import pytest
 from catalogue import SAMPLE_RATE, break_database, clip, make_deployment, samples, song, uploaded
 
 from dejavu.errors import InstancesUnavailable, NoAudio, UnknownToken
+from dejavu.model import UNCHANGED
 from dejavu.service.ingester import Ingester
 from dejavu.service.recognizer import Recognizer
 from dejavu.service.service import open_instances
@@ -97,7 +98,9 @@ def test_a_clip_gives_its_song_and_the_place_in_it(catalogue, recognizer):
         best = recognition.matches[0]
         assert best.song.sha1 == catalogue[seed]
         assert best.offset_seconds == pytest.approx(6.5, abs=0.1)
-        assert best.hashes_matched <= best.input_hashes <= recognition.timings.asked_hashes
+        assert best.warp == UNCHANGED
+        assert 0 < best.hashes_matched <= best.input_hashes
+        assert recognition.timings.asked_hashes > 0
         assert recognition.unavailable == ()
 
 
