@@ -71,7 +71,7 @@ def test_the_distributed_example_shows_every_key() -> None:
         section: set(document[section]) for section in ("fingerprinting", "recognizing", "redis", "rate_limit")
     } == {
         "fingerprinting": {"allow", "token", "max_file_size_mb"},
-        "recognizing": {"max_duration", "max_file_size_mb"},
+        "recognizing": {"max_duration", "max_file_size_mb", "max_speed_change"},
         "redis": {"host", "port", "user", "password", "prefix"},
         "rate_limit": {"fetching_results", "recognizing", "fingerprinting", "redis_db_index"},
     }

@@ -47,7 +47,7 @@ def test_everything_has_a_default_except_the_databases() -> None:
     deployment = parse()
     assert (deployment.fingerprinting.allow, deployment.fingerprinting.token) == (True, None)
     assert deployment.fingerprinting.max_file_size_bytes is None
-    assert deployment.recognizing == RecognizingConfig(None, None)
+    assert deployment.recognizing == RecognizingConfig(None, None, 12)
     assert deployment.redis is None
     assert deployment.rate_limit == RateLimits("50 per second", "10 per second", "10 per second", 0)
     assert deployment.allowed_origins == ()
@@ -77,16 +77,20 @@ def test_units_become_bytes_and_seconds() -> None:
     deployment = parse(
         {
             "fingerprinting": {"max_file_size_mb": 2},
-            "recognizing": {"max_duration": 12, "max_file_size_mb": 0.5},
+            "recognizing": {"max_duration": 12, "max_file_size_mb": 0.5, "max_speed_change": 25},
             "server": {"trusted_proxies": ["127.0.0.1", "10.0.0.0/8", "::1"]},
             "allowed_origin": ["*", "https://example.com", "http://localhost:3000"],
         }
     )
     assert deployment.fingerprinting.max_file_size_bytes == 2 * 1024 * 1024
-    assert deployment.recognizing == RecognizingConfig(12.0, 512 * 1024)
+    assert deployment.recognizing == RecognizingConfig(12.0, 512 * 1024, 25)
     networks = ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]
     assert deployment.server.trusted_proxies == tuple(ipaddress.ip_network(text) for text in networks)
     assert deployment.allowed_origins == ("*", "https://example.com", "http://localhost:3000")
+
+
+def test_other_speeds_need_not_be_looked_for() -> None:
+    assert parse({"recognizing": {"max_speed_change": 0}}).recognizing.max_speed_change_percent == 0
 
 
 def test_an_identity_tells_databases_apart_and_not_their_users() -> None:
@@ -125,6 +129,10 @@ def test_an_identity_tells_databases_apart_and_not_their_users() -> None:
          "recognizing.max_file_size_mb: expected at most 1000000000000, or null for no limit, got 1e+308"),
         ({"recognizing": {"max_duration": 10**13}},
          "recognizing.max_duration: expected at most 1000000000000, or null for no limit, got 10000000000000"),
+        ({"recognizing": {"max_speed_change": 26}},
+         "recognizing.max_speed_change: expected an integer from 0 to 25, got 26"),
+        ({"recognizing": {"max_speed_change": 12.5}}, "recognizing.max_speed_change: expected an integer, got 12.5"),
+        ({"recognizing": {"max_speed_change": None}}, "recognizing.max_speed_change: expected an integer, got null"),
         ({"rate_limit": {"recognizing": "many"}},
          'rate_limit.recognizing: expected a rate limit such as "10 per second; 1000 per hour", got "many"'),
         ({"rate_limit": {"redis_db_index": -1}},
