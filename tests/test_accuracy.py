@@ -26,7 +26,7 @@ from benchmarks.material import ALL_LENGTHS, Clip, Recording
 from benchmarks.peers import Peers
 from benchmarks.plots import draw
 from dejavu.config.settings import ANALYSIS_FS, HOP_LENGTH
-from dejavu.model import Match, Song
+from dejavu.model import Match, Song, Warp
 
 PEERS = Peers(("other",), {"clean": dict.fromkeys(ALL_LENGTHS, (90.0,))}, {})
 
@@ -35,9 +35,9 @@ def clip(condition: str = "clean", *, role: str = "reference", start: float = 10
     return Clip(Path(f"{condition}.wav"), "a.ogg", role, condition, length, start, 1)
 
 
-def match(name: str = "a.ogg", *, at: float = 10.0, confidence: float = 0.99, speed: float | None = None) -> Match:
+def match(name: str = "a.ogg", *, at: float = 10.0, confidence: float = 0.99, speed: float = 1.0) -> Match:
     delta = round(at * ANALYSIS_FS / HOP_LENGTH)
-    return Match(Song(1, name, "0" * 40, 1000), confidence, delta, 20, 100, speed)
+    return Match(Song(1, name, "0" * 40, 1000), confidence, delta, 20, 100, Warp(speed, speed))
 
 
 class TestShares:
