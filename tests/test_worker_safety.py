@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from media import tune, upload
 from processes import eventually, gone, on_linux
@@ -17,6 +18,7 @@ from processes import eventually, gone, on_linux
 from dejavu.config.settings import WORKER_MEMORY_BYTES
 from dejavu.service import worker_protocol
 from dejavu.service.confinement import landlock_version
+from dejavu.service.worker import Worker, WorkerDied
 from dejavu.service.worker_protocol import ProtocolError
 from dejavu.service.workers import WorkerPool
 
@@ -134,6 +136,83 @@ def test_what_a_worker_may_say_is_bounded(sent, error):
             theirs.sendall(sent)
         with pytest.raises(error):
             worker_protocol.receive(ours, time.monotonic() + 5)
+
+
+def a_query(**changed: np.ndarray) -> list[np.ndarray]:
+    """The columns of a clip with two landmarks and three peaks, some of them changed."""
+    columns = {
+        "hashes": np.array([7, 8], np.uint32),
+        "offsets": np.array([0, 40], np.uint32),
+        "ranks": np.array([0, 3], np.uint8),
+        "frames": np.array([0, 2.5, 1288], np.float32),
+        "bins": np.array([0, 445, 3.25], np.float32),
+        "peak_ranks": np.array([0, 1, 0], np.uint8),
+    }
+    return list((columns | changed).values())
+
+
+def say(columns: list[np.ndarray]) -> list[np.ndarray]:
+    """What the service makes of a worker that answers a question about a clip with these columns."""
+    asked = Worker()
+    asked.wait_ready()
+    assert asked._connection is not None
+    ours, theirs = socket.socketpair()
+    with asked._connection as kept, theirs, upload(b"") as file:  # the process stays, and somebody speaks for it
+        asked._connection = ours
+        worker_protocol.send(theirs, {"rows": [column.size for column in columns]})
+        theirs.sendall(b"".join(column.tobytes() for column in columns))
+        try:
+            return asked.ask("query", file.fileno(), 5.0, {})
+        finally:
+            asked.stop()
+            kept.close()
+
+
+def test_what_a_worker_says_of_a_clip_is_taken_as_it_is():
+    for columns in (a_query(), [*a_query()[:3], *(np.empty(0, column.dtype) for column in a_query()[3:])]):
+        for sent, received in zip(columns, say(columns), strict=True):
+            assert np.array_equal(sent, received)
+            assert sent.dtype == received.dtype
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [a_query()[:5], a_query(hashes=np.empty(0, np.uint32)), a_query(frames=np.array([0, 1, 1e9], np.float32))],
+    ids=["too few columns", "no landmarks", "a clip of a year"],
+)
+def test_what_no_clip_has_is_not_believed(columns):
+    with pytest.raises(WorkerDied):
+        say(columns)
+
+
+IMPOSSIBLE = {
+    "a landmark without an offset": {"offsets": np.array([0], np.uint32)},
+    "a landmark without a rank": {"ranks": np.array([0], np.uint8)},
+    "a peak without a bin": {"bins": np.array([0, 1], np.float32)},
+    "a peak without a rank": {"peak_ranks": np.array([0, 1], np.uint8)},
+    "a minute": {"frames": np.array([0, 1, 2600], np.float32)},
+    "an endless clip": {"frames": np.array([0, 1, np.inf], np.float32)},
+    "a peak before the clip": {"frames": np.array([-9, 1, 2], np.float32)},
+    "a peak at no time": {"frames": np.array([0, np.nan, 2], np.float32)},
+    "time that runs back": {"frames": np.array([5, 4, 6], np.float32)},
+    "a peak at no pitch": {"bins": np.array([0, np.nan, 2], np.float32)},
+    "a peak of endless pitch": {"bins": np.array([0, -np.inf, 2], np.float32)},
+}
+
+
+@pytest.mark.parametrize("changed", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_columns_have_to_fit_each_other_and_a_clip(changed):
+    worker_protocol.require_sound("query", a_query())
+    with pytest.raises(ProtocolError):
+        worker_protocol.require_sound("query", a_query(**changed))
+
+
+def test_columns_of_a_recording_have_to_fit_each_other():
+    two, three = np.arange(2, dtype=np.uint32), np.arange(3, dtype=np.uint32)
+    worker_protocol.require_sound("fingerprint", [two, two, three, three])
+    for columns in ([two, three, three, three], [two, two, two, three]):
+        with pytest.raises(ProtocolError, match="different lengths"):
+            worker_protocol.require_sound("fingerprint", columns)
 
 
 def test_silence_ends_at_the_deadline():

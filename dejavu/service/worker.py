@@ -126,10 +126,12 @@ class Worker:
             worker_protocol.send(connection, {"task": task, **fields}, (descriptor,))
             header, _ = worker_protocol.receive(connection, deadline)
             kinds = worker_protocol.COLUMNS[task]
-            return [
+            columns: Columns = [
                 np.frombuffer(worker_protocol.receive_bytes(connection, rows * kind.itemsize, deadline), kind)
                 for rows, kind in zip(_rows(header, len(kinds)), kinds, strict=True)
             ]
+            worker_protocol.require_sound(task, columns)
+            return columns
         except (TimeoutError, WorkerMissing):
             self.stop()
             raise

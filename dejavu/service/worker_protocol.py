@@ -2,7 +2,7 @@
 
 A message is four bytes of length, that much JSON, and for results the columns as raw little-endian numbers, of which
 the JSON says how many each has. Nothing is pickled: a worker has handled hostile media, so what it says is only ever
-read as numbers and text of bounded size.
+read as numbers and text of bounded size, and the numbers that decide how much is looked up have to be possible.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from dejavu.config.settings import ANALYSIS_FS, HOP_LENGTH, N_FFT, QUERY_DENSE_SECONDS
 
 COLUMNS = {
     "fingerprint": (np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u2")),
@@ -27,6 +30,9 @@ whole bins, or a query's ranks and its peaks. The first column is never empty.""
 
 MAX_ROWS = 10_000_000
 """Of a column. More than the landmarks of 90 hours, for which TASK_TIMEOUT_SECONDS leaves no time."""
+
+_CLIP_FRAMES = QUERY_DENSE_SECONDS * ANALYSIS_FS / HOP_LENGTH
+"""Of a clip whose peaks are sent; each stretch of a song that they reach over is read."""
 
 _MAX_HEADER_BYTES = 1 << 16
 _LENGTH = struct.Struct("<I")
@@ -78,6 +84,20 @@ def receive_bytes(connection: socket.socket, size: int, deadline: float | None =
             raise EOFError("the other side has closed the connection")
         view = view[count:]
     return data
+
+
+def require_sound(task: str, columns: Sequence[np.ndarray[Any, Any]]) -> None:
+    """Raise `ProtocolError` for columns that no file has: of different lengths, or peaks that are in no clip."""
+    landmarks, peaks = (columns[:2], columns[2:]) if task == "fingerprint" else (columns[:3], columns[3:])
+    for group in (landmarks, peaks):
+        if len({column.size for column in group}) > 1:
+            raise ProtocolError("columns of different lengths")
+    if task == "query":
+        frames, bins = peaks[:2]
+        in_order = np.all(frames[1:] >= frames[:-1])
+        # Comparisons with what is no number fail.
+        if not (in_order and np.all((frames >= 0) & (frames <= _CLIP_FRAMES)) and np.all(np.abs(bins) <= N_FFT)):
+            raise ProtocolError("peaks outside a clip")
 
 
 def _wait_until(connection: socket.socket, deadline: float | None) -> None:
