@@ -20,17 +20,18 @@ from tqdm import tqdm
 
 from benchmarks.answers import reliability
 from benchmarks.catalogue import filled
-from benchmarks.material import CHANGED, Clip, eval_file, make_clips, recordings
+from benchmarks.material import Clip, eval_file, make_clips, recordings
 from benchmarks.peers import read_peers
 from benchmarks.report import CORES, Table, Target, make_parser, percent, publish, quantiles
-from dejavu.config.settings import CERTAIN_SCORE, CONFIDENCE_SLOPE, EVEN_SCORE, FIRST_ASK_HASHES, MATCH_SCORE
+from dejavu.config.settings import CONFIDENCE_SLOPE, EVEN_SCORE, MATCH_SCORE, MAX_SPEED_CHANGE_PERCENT
 from dejavu.matching.rank import score
 from dejavu.model import Query
 from dejavu.service.instance import Instance
+from dejavu.service.search import search
 from dejavu.service.service import open_instances
 from dejavu.service.workers import WorkerPool
 
-UNKNOWN_ANSWERED_PERCENT = 0.5
+UNKNOWN_ANSWERED_PERCENT = 0.1
 """Of unknown recordings, at most."""
 
 HIGHEST_SCORE = 60.0
@@ -41,7 +42,7 @@ _QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.995, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The song with the highest score for a clip, in the step that the service would answer with."""
+    """The song with the highest score for a clip, of all the steps that the service would take."""
 
     clip: Clip
     file: str | None
@@ -58,10 +59,10 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the clips (default 1)")
     parser.add_argument("--per-condition", type=int, default=40, help="clips of each length in each condition and seed")
-    parser.add_argument("--conditions", nargs="+", help="default: those that leave speed, tempo and pitch unchanged")
+    parser.add_argument("--conditions", nargs="+", help="default: those that other systems were measured on")
     options = parser.parse_args()
     measured = read_peers(eval_file("PEERS.md")).recall
-    conditions = options.conditions or [name for name in measured if not name.startswith(CHANGED)]
+    conditions = options.conditions or list(measured)
     best = _score_all([clip for seed in options.seeds for clip in make_clips(seed, options.per_condition, conditions)])
 
     unknown = [found.score for found in best if not found.clip.known]
@@ -144,7 +145,7 @@ def _thresholds(best: Sequence[Best], found_threshold: float) -> list[dict[str, 
             "known wrong": percent(sum(found.score >= threshold and not found.right for found in known), len(known)),
             "": "MATCH_SCORE" if threshold == MATCH_SCORE else "",
         }
-        for threshold in sorted({*np.arange(0.5, 3.1, 0.25).tolist(), MATCH_SCORE, found_threshold})
+        for threshold in sorted({*np.arange(1.0, 5.1, 0.5).tolist(), MATCH_SCORE, found_threshold})
     ]
 
 
@@ -166,17 +167,11 @@ def _score_all(clips: Sequence[Clip]) -> list[Best]:
 
 
 def _best(clip: Clip, query: Query, instances: Sequence[Instance]) -> Best:
-    """The best song in the first step where that is certain, else in the second, as `Recognizer` does it."""
-    songs = sum(instance.songs_held for instance in instances)
-    best = Best(clip, None, 0.0)
-    for asked_hashes in (min(FIRST_ASK_HASHES, len(query)), len(query)):
-        candidates = [found for instance in instances for found in instance.match(query, asked_hashes).candidates]
-        if candidates:
-            first = max(candidates, key=lambda candidate: candidate.surprise)
-            best = Best(clip, first.song.name, score(first, songs))
-        if best.score >= CERTAIN_SCORE:
-            break
-    return best
+    """The best song of all steps that the service would take."""
+    found = search(instances, query, MAX_SPEED_CHANGE_PERCENT)
+    songs = found.songs_held
+    first = max(found.candidates, key=lambda candidate: score(candidate, songs), default=None)
+    return Best(clip, first.song.name, score(first, songs)) if first else Best(clip, None, 0.0)
 
 
 if __name__ == "__main__":

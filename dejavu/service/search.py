@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dejavu.config import settings
 from dejavu.fingerprint.commonness import in_asking_order
 from dejavu.matching.rank import Ranking, rank
-from dejavu.model import Query
+from dejavu.model import Candidate, Query
 from dejavu.service.fan_out import ask_all
 from dejavu.service.instance import Instance, Sighting
 from dejavu.service.probe import Probe, plain_probe, scaled_probe
@@ -52,13 +52,18 @@ class Search:
         self.look_up_seconds += slowest.look_up_seconds
         self.align_seconds += slowest.align_seconds
         self.asked_hashes = slowest.asked.size if more else self.asked_hashes + slowest.asked.size
-        self.ranking = self._judged()
+        self.ranking = rank(self.candidates, self.songs_held)
 
-    def _judged(self) -> Ranking:
-        candidates = [found for steps in self._sightings.values() for step in steps for found in step.candidates]
-        # Counts may be some seconds old, so there can be more songs in hand than were counted.
-        in_hand = len({found.song.sha1 for found in candidates})
-        return rank(candidates, max(sum(instance.songs_held for instance in self._sightings), in_hand))
+    @property
+    def candidates(self) -> list[Candidate]:
+        """What was found in all steps, in no order."""
+        return [found for steps in self._sightings.values() for step in steps for found in step.candidates]
+
+    @property
+    def songs_held(self) -> int:
+        """Songs in all instances that answered; counts may be some seconds old, when more than that can be in hand."""
+        counted = sum(instance.songs_held for instance in self._sightings)
+        return max(counted, len({found.song.sha1 for found in self.candidates}))
 
 
 def search(instances: Sequence[Instance], query: Query, max_speed_change_percent: int) -> Search:
