@@ -172,6 +172,14 @@ def test_fewer_pairs_are_scaled_for_a_huge_catalogue():
     assert len(set(pairs)) > 2
 
 
+def test_a_pair_has_about_as_many_hashes_as_the_settings_say():
+    warps = warps_within(settings.MAX_SPEED_CHANGE_PERCENT)
+    for seed in range(3):
+        found = scaled_landmarks(extract_query([signals.song(5.0, seed=20 + seed)]).peaks, warps, SMALL)
+        hashes = np.unique(found.hashes).size / found.pairs
+        assert settings.SCALED_HASHES_PER_PAIR / 2 < hashes < settings.SCALED_HASHES_PER_PAIR * 2
+
+
 def test_only_the_most_salient_peaks_are_scaled():
     best, others = constellation(9, 30), constellation(10, 300)
     order = np.argsort(np.concatenate((best.frames, others.frames)), kind="stable")
