@@ -144,18 +144,27 @@ def _best_deltas(contestants: Int64s, deltas: Int64s, limit: int) -> tuple[Int64
     keys = contestants << 32 | (deltas + _DELTA_BIAS)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    distinct = np.unique(keys)
+    distinct = keys[_begins(keys)]
     first = np.searchsorted(keys, distinct - DELTA_TOLERANCE, "left")
     last = np.searchsorted(keys, distinct + DELTA_TOLERANCE, "right")
     agreeing = last - first
-    ranking = np.lexsort((-agreeing, distinct >> 32))
-    numbers, place = np.unique((distinct >> 32)[ranking], return_index=True)
-    best = ranking[place]
-    chosen = np.argsort(-agreeing[best], kind="stable")[:limit]
-    best, sizes = best[chosen], agreeing[best[chosen]]
+    begins = _begins(distinct >> 32)
+    most = np.maximum.reduceat(agreeing, begins)
+    chosen = np.argsort(-most, kind="stable")[:limit]
+    ends = np.append(begins[1:], distinct.size)[chosen]
+    best = np.array([begin + np.argmax(agreeing[begin:end]) for begin, end in zip(begins[chosen], ends, strict=True)])
+    sizes = agreeing[best]
     owners = np.repeat(np.arange(best.size), sizes)
     members = order[np.repeat(first[best] - (np.cumsum(sizes) - sizes), sizes) + np.arange(owners.size)]
-    return numbers[chosen], (distinct[best] & 0xFFFFFFFF) - _DELTA_BIAS, members, owners
+    return distinct[best] >> 32, (distinct[best] & 0xFFFFFFFF) - _DELTA_BIAS, members, owners
+
+
+def _begins(ascending: Int64s) -> Int64s:
+    """Where each run of equal values begins; what is sorted need not be sorted again, nor hashed, to be told apart."""
+    changes = np.empty(ascending.size, bool)
+    changes[:1] = True
+    np.not_equal(ascending[1:], ascending[:-1], out=changes[1:])
+    return np.flatnonzero(changes)
 
 
 def _independent_landmarks(hits: _Hits, members: Int64s, owners: Int64s, n_owners: int) -> Int64s:
