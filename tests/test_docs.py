@@ -30,7 +30,7 @@ from dejavu.cli import endings
 from dejavu.cli.main import PROGRAM, build_parser
 from dejavu.config import settings
 from dejavu.config.deployment import Deployment, RateLimits
-from dejavu.model import Fingerprints, Match, Recognition, Song, Timings
+from dejavu.model import Fingerprints, Match, Recognition, Song, Timings, Warp
 from dejavu.service.instance import InstanceStatus
 from dejavu.service.service import Health, Service, open_instances
 from dejavu.service.workers import PoolStatus, WorkerPool
@@ -99,7 +99,7 @@ def test_every_form_field_is_there() -> None:
 
 
 def test_every_field_of_a_recognition_is_there() -> None:
-    match = Match(Song(1, "song", "0" * 40, 10), 0.9, 0, 1, 2, speed=1.02)
+    match = Match(Song(1, "song", "0" * 40, 10), 0.9, 0, 1, 2, Warp(speed=1.02, pitch=1.01))
     body = json.loads(Recognition("token", (match,), (), Timings(0, 0, 0, 0, 0)).to_json())
     assert table(RECOGNIZE, "answer").keys() == body.keys() | match.to_wire().keys()
 
