@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.config import settings
 from dejavu.fingerprint.scaling import scaled_landmarks, warps_within
 from dejavu.model import UNCHANGED, ClipPeaks, Query, UInt32s, Warp
 
@@ -45,5 +44,4 @@ def scaled_probe(query: Query, change_percent: float, fingerprints_held: int) ->
     """The best pairs of a clip, as they would be were it changed by up to `change_percent` in speed or pitch."""
     warps = tuple(warps_within(change_percent))
     found = scaled_landmarks(query.peaks, warps, fingerprints_held)
-    pairs = min(found.pairs, settings.SCALED_PAIRS)
-    return Probe(found.hashes, found.offsets, pairs, query.peaks, warps, found.warps)
+    return Probe(found.hashes, found.offsets, found.pairs, query.peaks, warps, found.warps)
