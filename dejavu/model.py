@@ -69,8 +69,8 @@ class Query:
     """The landmarks of a clip, denser than a recording's, in the order in which they are worth asking.
 
     hashes : uint32[n]; offsets : uint32[n], anchor frames from the start of the clip.
-    ranks : uint8[n], ascending: how far down its neighbourhood's list the weaker of a landmark's two peaks stands.
-        The first are the ones a catalogue most likely holds, so a driver may be asked for a prefix.
+    ranks : uint8[n]: how far down its neighbourhood's list the weaker of a landmark's two peaks stands; ascending as
+        they are found, since the first are the ones a catalogue most likely holds.
     peaks : of the clip's first QUERY_DENSE_SECONDS, to verify candidates by, and to look for other speeds with.
     """
 

@@ -26,6 +26,11 @@ _DELTA_BIAS = np.int64(1) << 31
 
 _SONG_MASK = 0xFFFFFFFF
 
+_RUNNERS_UP = 4
+_RUNNERS_UP_OF_VARIANTS = 16
+"""Contestants looked at for each song that is wanted: those with the most hits are not the most surprising, and one song
+may be found under many neighbouring variants."""
+
 Int64s = NDArray[np.int64]
 
 
@@ -85,7 +90,8 @@ def align(
     clip_frames = int(offsets.max()) + 1
     # A contestant is a song under one variant; they are numbered so that number and delta fit one sortable key.
     song_of, contestants = _contestants(hits)
-    numbers, deltas, members, owners = _best_deltas(contestants, hits.deltas, 4 * limit)
+    runners_up = _RUNNERS_UP if variants is None else _RUNNERS_UP_OF_VARIANTS
+    numbers, deltas, members, owners = _best_deltas(contestants, hits.deltas, runners_up * limit)
     independent = _independent_landmarks(hits, members, owners, numbers.size)
     aligned = _count_distinct(owners, hits.hashes[members], numbers.size)
     # A hash that agrees again and again is a loop; another song may hold the same one, as long and as steady.
