@@ -28,8 +28,8 @@ _SONG_MASK = 0xFFFFFFFF
 
 _RUNNERS_UP = 4
 _RUNNERS_UP_OF_VARIANTS = 16
-"""Contestants looked at for each song that is wanted: those with the most hits are not the most surprising, and one song
-may be found under many neighbouring variants."""
+"""Contestants looked at for each song that is wanted: those with the most hits are not the most surprising, and one
+song may be found under many neighbouring variants."""
 
 Int64s = NDArray[np.int64]
 
