@@ -17,8 +17,13 @@ class MemoryIndex:
         order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[order]
         sizes = [len(track) for track in tracks]
+        self._held = np.cumsum([0, *sizes])
         self._song_ids = np.repeat(np.arange(len(tracks), dtype=np.uint32), sizes)[order]
         self._offsets = np.concatenate([np.empty(0, np.uint32), *(track.offsets for track in tracks)])[order]
+
+    def fingerprints_held(self, tracks: int) -> int:
+        """How many fingerprints the first so many tracks have."""
+        return int(self._held[tracks])
 
     def postings(self, hashes: UInt32s, tracks: int, left_out: int = -1) -> Postings:
         """Every posting of these hashes (uint32[n], distinct) in the first so many tracks, but for one of them."""
