@@ -158,13 +158,18 @@ or in a large catalogue as many as bring ASK_POSTINGS under all warps, each of t
 TOPN = 3
 """Results in an answer, at most."""
 
-CHANCE_DISPERSION = 2.0
-"""What the logarithm of an accident's probability is divided by. Music repeats itself, so accidents come in heaps: of
-the best wrong songs for 600 clips, ten times fewer reached two decades more, not one."""
+LANDMARK_WEIGHT = 0.5
+"""How much of the surprise in landmarks counts beside that in peaks. Music repeats itself, so that landmarks agree by
+accident in heaps: ten times fewer of the best wrong songs have two decades more of it, and of peaks one decade. Where
+both count alike, the threshold for one false answer in a thousand finds a point less in 2000 songs."""
+
+CHANCE_DISPERSION = 1.7
+"""What both together are divided by, for what is left of that: with ten times as many songs, the best wrong one has so
+many decades more."""
 
 MATCH_SCORE = 3.3
-"""Decimal logarithm, negative, of how often a clip of an unknown recording may be answered: once in 2000 for the clip
-as it is and once for it at other speeds, which makes one in a thousand, however large the catalogue."""
+"""Decimal logarithm, negative, of how often a clip of an unknown recording may be answered, by the model of chance. The
+tails of 612 such clips give one in a thousand at 2.8 among 192 songs and at 3.3 among 2200."""
 
 CERTAIN_SCORE = 5.0
 """Of a first step: fifty times less likely than a match has to be, so that asking more would not change it."""
@@ -172,8 +177,8 @@ CERTAIN_SCORE = 5.0
 SETTLED_PEAK_SHARE = 0.5
 """Of the song's peaks. A clip that is surely of a song but has fewer may be noisy, or was played at another speed."""
 
-EVEN_SCORE = 1.03
-CONFIDENCE_SLOPE = 2.01
+EVEN_SCORE = 2.35
+CONFIDENCE_SLOPE = 2.34
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
+
+from dejavu.config import settings
 
 _LEAST_EXPECTED = 1e-9
 """Less than this is expected of nothing."""
@@ -50,3 +54,13 @@ def poisson_surprise(counts: NDArray[np.int64], expected: NDArray[np.float64]) -
     # Where little more came than expected, the series is far above what is left of the tail, and even above 1.
     surprises: NDArray[np.float64] = np.maximum(0.0, -ln_tail / np.log(10))
     return surprises
+
+
+def combined(landmarks: float, peaks: float) -> float:
+    """The surprise of a candidate whose landmarks and whose peaks are this surprising."""
+    return settings.LANDMARK_WEIGHT * landmarks + peaks
+
+
+def catalogue_score(surprise_of_one: float, songs: int) -> float:
+    """How unlikely it is that any of so many unrelated songs is as surprising: minus the decimal logarithm."""
+    return surprise_of_one / settings.CHANCE_DISPERSION - math.log10(max(1, songs))

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from dejavu.config.settings import (
     CERTAIN_SCORE,
-    CHANCE_DISPERSION,
     CONFIDENCE_SLOPE,
     EVEN_SCORE,
     MATCH_SCORE,
     SETTLED_PEAK_SHARE,
     TOPN,
 )
+from dejavu.matching.chance import catalogue_score
 from dejavu.model import Candidate, Match
 
 
@@ -66,7 +66,7 @@ def rank(candidates: Sequence[Candidate], catalogue_songs: int) -> Ranking:
 
 def score(candidate: Candidate, catalogue_songs: int) -> float:
     """How unlikely it is that any song of the catalogue agrees as well by accident: minus the decimal logarithm."""
-    return candidate.surprise / CHANCE_DISPERSION - math.log10(max(1, catalogue_songs))
+    return catalogue_score(candidate.surprise, catalogue_songs)
 
 
 def confidence(reached: float) -> float:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from dejavu.config.settings import STRETCH_FRAMES
 from dejavu.fingerprint.stretches import join, unpack
 from dejavu.matching.align import Alignment
+from dejavu.matching.chance import combined
 from dejavu.matching.verify import Agreement, Placement, agreement, anchored, fit, snapped, stretch_of
 from dejavu.model import UNCHANGED, Candidate, ClipPeaks, Peaks, Song
 from dejavu.service.probe import Probe
@@ -23,7 +24,7 @@ _MARGIN_FRAMES = 8
 _CLOSELY = 8
 """Of the alignments, how many are fitted: more than TOPN, since fitting may change their order."""
 
-_LEAST_SURPRISE = 4.0
+_LEAST_SURPRISE = 3.0
 """What is less surprising before it is fitted passes in no catalogue, however small."""
 
 _FIT_GAIN = 3.0
@@ -46,7 +47,7 @@ class Verified:
     @property
     def surprise(self) -> float:
         """How unlikely it is that an unrelated song agrees as well, of landmarks and peaks together."""
-        return self.alignment.surprise + self.agreement.surprise
+        return combined(self.alignment.surprise, self.agreement.surprise)
 
     def candidate(self, song: Song, asked_hashes: int) -> Candidate:
         """The same for whoever judges it."""
