@@ -23,6 +23,11 @@ _FIT_NEAR = ((2.5, 2.5), (2.0, 2.0), (1.5, 1.5), (NEAR_FRAMES, NEAR_BINS))
 """Frames and bins that a peak may be off while a placement is fitted: from what a step between factors leaves over a
 clip to what is near."""
 
+_PEAKS_PER_BIN = 3
+"""Peaks that are met in one bin, on average, and still say something new. What comes again and again is a loop, and
+another song may hold the same one, as steadily. Of music, ten seconds have four peaks in a bin, and a noisy clip meets
+one in three."""
+
 SAME_FACTOR = 0.005
 """Speeds and pitches closer than this are taken to be the same."""
 
@@ -51,11 +56,13 @@ class Agreement:
     matched : of the song's peaks in the stretch, how many have one of the clip near them.
     expected : how many would by chance.
     stored : how many there are.
+    repeated : how many of those that are matched are no evidence, because they are of a loop.
     """
 
     matched: int
     expected: float
     stored: int
+    repeated: int = 0
 
     @property
     def share(self) -> float:
@@ -65,7 +72,7 @@ class Agreement:
     @property
     def surprise(self) -> float:
         """Minus the decimal logarithm of the probability that chance does as well; at least 0."""
-        return float(poisson_surprise(np.array(self.matched), np.array(self.expected)))
+        return float(poisson_surprise(np.array(self.matched - self.repeated), np.array(self.expected)))
 
 
 def stretch_of(peaks: ClipPeaks, placement: Placement) -> tuple[float, float]:
@@ -85,9 +92,10 @@ def agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement
     earliest, latest = _near(frames, own.frames, NEAR_FRAMES)
     by_bin = np.sort(bins)
     lowest, highest = _near(by_bin, own.bins, NEAR_BINS)
-    met = np.unique(_met(own, bins, earliest, latest, NEAR_BINS)[0]).size
+    met = np.unique(_met(own, bins, earliest, latest, NEAR_BINS)[0])
     chances = -np.expm1(-(latest - earliest) * (highest - lowest) / max(1, len(clip)))
-    return Agreement(met, float(chances.sum()), len(own))
+    most = _PEAKS_PER_BIN * np.unique(own.bins[met]).size
+    return Agreement(met.size, float(chances.sum()), len(own), repeated=max(0, met.size - most))
 
 
 def fit(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Placement:
