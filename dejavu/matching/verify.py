@@ -23,10 +23,13 @@ _FIT_NEAR = ((2.5, 2.5), (2.0, 2.0), (1.5, 1.5), (NEAR_FRAMES, NEAR_BINS))
 """Frames and bins that a peak may be off while a placement is fitted: from what a step between factors leaves over a
 clip to what is near."""
 
-_PEAKS_PER_BIN = 3
-"""Peaks that are met in one bin, on average, and still say something new. What comes again and again is a loop, and
-another song may hold the same one, as steadily. Of music, ten seconds have four peaks in a bin, and a noisy clip meets
-one in three."""
+_ELSEWHERE_FRAMES = 88
+_NEARBY_FRAMES = 4
+"""Where a song's peaks are compared with the clip's besides, to see how much of an agreement is rhythm and harmony: up
+to two seconds away, and more than the width of a note."""
+
+_ELSEWHERE_DEVIATIONS = 2.0
+"""The best of so many places stands out by two standard deviations of its count, in music that has no rhythm."""
 
 SAME_FACTOR = 0.005
 """Speeds and pitches closer than this are taken to be the same."""
@@ -56,13 +59,11 @@ class Agreement:
     matched : of the song's peaks in the stretch, how many have one of the clip near them.
     expected : how many would by chance.
     stored : how many there are.
-    repeated : how many of those that are matched are no evidence, because they are of a loop.
     """
 
     matched: int
     expected: float
     stored: int
-    repeated: int = 0
 
     @property
     def share(self) -> float:
@@ -72,7 +73,7 @@ class Agreement:
     @property
     def surprise(self) -> float:
         """Minus the decimal logarithm of the probability that chance does as well; at least 0."""
-        return float(poisson_surprise(np.array(self.matched - self.repeated), np.array(self.expected)))
+        return float(poisson_surprise(np.array(self.matched), np.array(self.expected)))
 
 
 def stretch_of(peaks: ClipPeaks, placement: Placement) -> tuple[float, float]:
@@ -92,10 +93,27 @@ def agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement
     earliest, latest = _near(frames, own.frames, NEAR_FRAMES)
     by_bin = np.sort(bins)
     lowest, highest = _near(by_bin, own.bins, NEAR_BINS)
-    met = np.unique(_met(own, bins, earliest, latest, NEAR_BINS)[0])
+    met = np.unique(_met(own, bins, earliest, latest, NEAR_BINS)[0]).size
     chances = -np.expm1(-(latest - earliest) * (highest - lowest) / max(1, len(clip)))
-    most = _PEAKS_PER_BIN * np.unique(own.bins[met]).size
-    return Agreement(met.size, float(chances.sum()), len(own), repeated=max(0, met.size - most))
+    return Agreement(met, float(chances.sum()), len(own))
+
+
+def close_agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement:
+    """The same, where as much is expected as the song agrees with the clip a little earlier or later.
+
+    A loop, a beat or a held chord agrees wherever it is put, and another song may hold the same one as steadily. What
+    makes a song is what agrees in one place only.
+    """
+    found = agreement(stored, clip, placement)
+    frames, bins = _in_song(clip, placement)
+    own = _within(stored, *stretch_of(clip, placement))
+    of_song, of_clip = _met(own, bins, *_near(frames, own.frames, _ELSEWHERE_FRAMES + NEAR_FRAMES), NEAR_BINS)
+    shifts = np.rint(own.frames[of_song] - frames[of_clip]).astype(np.int64)
+    counts = np.bincount(shifts + _ELSEWHERE_FRAMES + 1, minlength=2 * _ELSEWHERE_FRAMES + 3)
+    near = counts[:-2] + counts[1:-1] + counts[2:]
+    near[_ELSEWHERE_FRAMES - _NEARBY_FRAMES : _ELSEWHERE_FRAMES + _NEARBY_FRAMES + 1] = 0
+    most = float(near.max())
+    return replace(found, expected=max(found.expected, most - _ELSEWHERE_DEVIATIONS * most**0.5))
 
 
 def fit(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Placement:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dejavu.config.settings import STRETCH_FRAMES
 from dejavu.fingerprint.stretches import join, unpack
 from dejavu.matching.align import Alignment
 from dejavu.matching.chance import combined
-from dejavu.matching.verify import Agreement, Placement, agreement, anchored, fit, snapped, stretch_of
+from dejavu.matching.verify import Agreement, Placement, agreement, anchored, close_agreement, fit, snapped, stretch_of
 from dejavu.model import UNCHANGED, Candidate, ClipPeaks, Peaks, Song
 from dejavu.service.probe import Probe
 from dejavu.store.driver import Driver
@@ -74,8 +74,15 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     looked_at.sort(key=lambda pair: pair[0].surprise, reverse=True)
     improve = _fitted if probe.scaled else _adjusted
     return [
-        improve(one, stored, probe.peaks) for one, stored in looked_at[:_CLOSELY] if one.surprise >= _LEAST_SURPRISE
+        _judged(improve(one, stored, probe.peaks), stored, probe.peaks)
+        for one, stored in looked_at[:_CLOSELY]
+        if one.surprise >= _LEAST_SURPRISE
     ]
+
+
+def _judged(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
+    """The same, with what rhythm and harmony alone agree in taken off."""
+    return replace(one, agreement=close_agreement(stored, clip, one.placement))
 
 
 def _fitted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
