@@ -25,10 +25,11 @@ from benchmarks.memory_index import MemoryIndex
 from benchmarks.report import Table, Target, make_parser, publish, quantiles
 from benchmarks.surrogates import FRAMES_PER_SECOND, Source, load_source, make_track, stored_part
 from dejavu.audio.decode import decode
-from dejavu.config.settings import ASK_HASHES, CHANCE_DISPERSION, FIRST_ASK_HASHES, MATCH_SCORE
+from dejavu.config.settings import ASK_HASHES, FIRST_ASK_HASHES, MATCH_SCORE
 from dejavu.fingerprint.commonness import in_asking_order
 from dejavu.fingerprint.extract import extract_query, reference_of
 from dejavu.matching.align import align
+from dejavu.matching.chance import catalogue_score, combined
 from dejavu.model import Fingerprints, Query
 
 CONDITIONS = ("clean", "noise_5dB", "noise_-5dB", "phone", "call")
@@ -173,13 +174,12 @@ def _find(index: MemoryIndex, query: Query, size: int, left_out: int) -> Found:
 
 def _summary(found: Sequence[Found], size: int) -> dict[str, Any]:
     surprises = [one.surprise for one in found]
-    needed = CHANCE_DISPERSION * (MATCH_SCORE + np.log10(size))
     return {
         "postings_per_1000_first": round(1000 * float(np.mean([one.first_postings for one in found]))),
         "postings_per_1000": round(1000 * float(np.mean([one.postings for one in found]))),
         "postings_per_1000_median": round(1000 * float(np.median([one.postings for one in found]))),
         "best_wrong": quantiles(surprises, SHARES, 2),
-        "matched": sum(surprise >= needed for surprise in surprises),
+        "matched": sum(catalogue_score(combined(one, 0.0), size) >= MATCH_SCORE for one in surprises),
     }
 
 
