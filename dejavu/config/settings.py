@@ -163,13 +163,14 @@ LANDMARK_WEIGHT = 0.5
 accident in heaps: ten times fewer of the best wrong songs have two decades more of it, and of peaks one decade. Where
 both count alike, the threshold for one false answer in a thousand finds a point less in 2000 songs."""
 
-CHANCE_DISPERSION = 1.7
+CHANCE_DISPERSION = 1.6
 """What both together are divided by, for what is left of that: with ten times as many songs, the best wrong one has so
 many decades more."""
 
-MATCH_SCORE = 3.3
-"""Decimal logarithm, negative, of how often a clip of an unknown recording may be answered, by the model of chance. The
-tails of 612 such clips give one in a thousand at 2.8 among 192 songs and at 3.3 among 2200."""
+MATCH_SCORE = 3.0
+"""Decimal logarithm, negative, of how often a clip of an unknown recording may be answered, by the model of chance:
+one in a thousand. Of 612 such clips the highest reaches 2.0 among 192 songs and 2.7 among 2200; their tails have one in
+a thousand at 2.2 and 3.3."""
 
 CERTAIN_SCORE = 5.0
 """Of a first step: fifty times less likely than a match has to be, so that asking more would not change it."""
@@ -177,8 +178,8 @@ CERTAIN_SCORE = 5.0
 SETTLED_PEAK_SHARE = 0.5
 """Of the song's peaks. A clip that is surely of a song but has fewer may be noisy, or was played at another speed."""
 
-EVEN_SCORE = 2.35
-CONFIDENCE_SLOPE = 2.34
+EVEN_SCORE = 2.04
+CONFIDENCE_SLOPE = 2.4
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
 
