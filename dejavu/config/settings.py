@@ -225,6 +225,9 @@ ASK_POSTINGS = 150_000
 """The same for both steps. Twice as many hashes find no more clips of 3 to 10 s; of a hundred noisy clips in 20,000
 songs, this many postings lose one or two."""
 
+FIRST_CANDIDATES = 6
+"""Songs that an instance looks closely at in the first step. It is to tell what is certain, and that stands out."""
+
 CANDIDATES_PER_INSTANCE = 30
 """Songs that an instance looks closely at. Of the clips whose song is among the best hundred, all but one in a hundred
 have it among these."""

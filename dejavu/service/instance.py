@@ -162,7 +162,7 @@ class Instance:
         wanted = np.unique(probe.hashes)
         postings = self._postings(wanted, earlier)
         looked_up = time.perf_counter()
-        alignments = align(postings, probe.hashes, probe.offsets, settings.CANDIDATES_PER_INSTANCE, probe.variants)
+        alignments = align(postings, probe.hashes, probe.offsets, probe.candidates, probe.variants)
         aligned = time.perf_counter()
         found = verified(self._driver, alignments, probe)
         songs = {song.song_id: song for song in self._driver.songs([one.alignment.song_id for one in found])}

@@ -70,7 +70,8 @@ def search(instances: Sequence[Instance], query: Query, max_speed_change_percent
     """Look for a clip until it is found beyond doubt, or nothing is left to ask; raises `InstancesUnavailable`."""
     held = max((instance.fingerprints_held for instance in instances), default=0)
     ordered, postings = in_asking_order(query, held)
-    few = plain_probe(ordered, _affordable(postings, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS))
+    affordable = _affordable(postings, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS)
+    few = plain_probe(ordered, affordable, settings.FIRST_CANDIDATES)
     all_ = plain_probe(ordered, _affordable(postings, settings.ASK_HASHES, settings.ASK_POSTINGS))
     found = Search(instances)
     found.ask(few)
