@@ -82,7 +82,9 @@ def test_an_interrupt_ends_it_with_a_sentence(config: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
-    assert err == "Interrupted; the same command again goes on from here.\n"
+    # Where it comes during an import, Python's development mode has something to say about a file that was left open.
+    assert err.endswith("Interrupted; the same command again goes on from here.\n")
+    assert "KeyboardInterrupt" not in err
 
 
 @pytest.mark.server
