@@ -145,7 +145,7 @@ def _thresholds(best: Sequence[Best], found_threshold: float) -> list[dict[str, 
             "known wrong": percent(sum(found.score >= threshold and not found.right for found in known), len(known)),
             "": "MATCH_SCORE" if threshold == MATCH_SCORE else "",
         }
-        for threshold in sorted({*np.arange(1.0, 5.1, 0.5).tolist(), MATCH_SCORE, found_threshold})
+        for threshold in sorted({*np.arange(0.0, 2.6, 0.25).tolist(), MATCH_SCORE, found_threshold})
     ]
 
 

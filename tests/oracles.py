@@ -205,7 +205,9 @@ def rank(candidates: Sequence[Candidate], catalogue_songs: int) -> list[tuple[fl
     matches = []
     for candidate in candidates:
         copies = [other for other in candidates if other.song.sha1 == candidate.song.sha1]
-        score = candidate.surprise / settings.CHANCE_DISPERSION - math.log10(catalogue_songs)
+        score = candidate.surprise / settings.CHANCE_DISPERSION - math.log10(
+            max(catalogue_songs, settings.FEWEST_SONGS)
+        )
         if candidate is max(copies, key=lambda copy: copy.surprise) and score >= settings.MATCH_SCORE:
             matches.append((score, candidate))
     return sorted(matches, key=lambda match: -match[0])[: settings.TOPN]

@@ -14,6 +14,7 @@ from dejavu.config.settings import (
     CERTAIN_SCORE,
     CHANCE_DISPERSION,
     EVEN_SCORE,
+    FEWEST_SONGS,
     MATCH_SCORE,
     SETTLED_PEAK_SHARE,
     TOPN,
@@ -75,7 +76,7 @@ def test_first_song_is_found_while_the_catalogue_still_counts_none():
 
 @pytest.mark.parametrize("songs", [1, 100, 1_000_000])
 def test_threshold_is_honoured_to_the_last_digit(songs):
-    passing = CHANCE_DISPERSION * (MATCH_SCORE + math.log10(songs)) + 1e-9
+    passing = CHANCE_DISPERSION * (MATCH_SCORE + math.log10(max(songs, FEWEST_SONGS))) + 1e-9
     assert names(rank([candidate(1, passing)], songs)) == ["song 1"]
     assert rank([candidate(1, passing - 2e-9)], songs).matches == ()
 
@@ -118,8 +119,8 @@ def test_same_name_or_same_id_on_two_instances_is_not_the_same_song():
 
 
 def test_confidence_falls_with_the_catalogue_until_nothing_matches():
-    surprise = CHANCE_DISPERSION * (MATCH_SCORE + 3.5)
-    rankings = [rank([candidate(1, surprise)], 10**power) for power in range(6)]
+    surprise = CHANCE_DISPERSION * (MATCH_SCORE + math.log10(FEWEST_SONGS) + 3.5)
+    rankings = [rank([candidate(1, surprise)], FEWEST_SONGS * 10**power) for power in range(6)]
     found = [ranking.matches[0].confidence for ranking in rankings if ranking.matches]
     assert len(found) == 4
     assert found == sorted(set(found), reverse=True)
@@ -129,7 +130,7 @@ def test_confidence_falls_with_the_catalogue_until_nothing_matches():
 def test_certain_is_more_than_a_match():
     assert CERTAIN_SCORE > MATCH_SCORE
     for songs in (1, 1000):
-        enough = CHANCE_DISPERSION * (CERTAIN_SCORE + math.log10(songs)) + 1e-9
+        enough = CHANCE_DISPERSION * (CERTAIN_SCORE + math.log10(max(songs, FEWEST_SONGS))) + 1e-9
         assert rank([candidate(2, 0.0), candidate(1, enough)], songs).certain
         assert not rank([candidate(1, enough - 2e-9)], songs).certain
 
@@ -153,7 +154,7 @@ def test_shares_are_of_what_was_asked_and_of_the_song():
 
 @pytest.mark.parametrize("more", [0.0, 1e-9, -1e-9])
 def test_settled_is_certain_of_a_song_that_has_its_peaks(more):
-    enough = CHANCE_DISPERSION * CERTAIN_SCORE + 1e-9
+    enough = CHANCE_DISPERSION * (CERTAIN_SCORE + math.log10(FEWEST_SONGS)) + 1e-9
     for surprise, certain in ((enough, True), (enough - 2e-9, False)):
         found = rank([replace(candidate(1, surprise), peak_share=SETTLED_PEAK_SHARE + more)], 1)
         assert (found.certain, found.settled) == (certain, certain and more >= 0)
@@ -190,6 +191,6 @@ def test_warp_reaches_the_wire_with_its_match():
 
 def test_score_is_about_the_catalogue_as_a_whole():
     one = candidate(1, STRONG)
-    assert score(one, 1) == pytest.approx(STRONG / CHANCE_DISPERSION)
-    assert score(one, 1) - score(one, 1000) == pytest.approx(3)
-    assert score(one, 0) == score(one, 1)
+    assert score(one, 1) == pytest.approx(STRONG / CHANCE_DISPERSION - math.log10(FEWEST_SONGS))
+    assert score(one, FEWEST_SONGS) - score(one, 1000 * FEWEST_SONGS) == pytest.approx(3)
+    assert score(one, 0) == score(one, 1) == score(one, FEWEST_SONGS)

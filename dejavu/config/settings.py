@@ -163,23 +163,25 @@ LANDMARK_WEIGHT = 0.5
 accident in heaps: ten times fewer of the best wrong songs have two decades more of it, and of peaks one decade. Where
 both count alike, the threshold for one false answer in a thousand finds a point less in 2000 songs."""
 
-CHANCE_DISPERSION = 1.6
-"""What both together are divided by, for what is left of that: with ten times as many songs, the best wrong one has so
-many decades more."""
+CHANCE_DISPERSION = 2.4
+"""What both together are divided by, for what is left of that: with ten times as many songs, the surprise that one
+unknown clip in a thousand reaches grows by two and a half decades."""
 
-MATCH_SCORE = 3.0
-"""Decimal logarithm, negative, of how often a clip of an unknown recording may be answered, by the model of chance:
-one in a thousand. Of 612 such clips the highest reaches 2.0 among 192 songs and 2.7 among 2200; their tails have one in
-a thousand at 2.2 and 3.3."""
+MATCH_SCORE = 0.9
+"""What a match has to reach. The tails of the scores of 612 clips of unknown recordings have one in a thousand at 0.74
+among 192 songs and at 1.07 with 2000 synthetic ones; the highest are 0.58 and 0.68."""
 
-CERTAIN_SCORE = 5.0
-"""Of a first step: fifty times less likely than a match has to be, so that asking more would not change it."""
+FEWEST_SONGS = 100
+"""A smaller catalogue is judged as if it held so many: how accidents grow was measured from there on."""
+
+CERTAIN_SCORE = 2.6
+"""Of a first step: four decades less likely than a match has to be, so that asking more would not change it."""
 
 SETTLED_PEAK_SHARE = 0.5
 """Of the song's peaks. A clip that is surely of a song but has fewer may be noisy, or was played at another speed."""
 
-EVEN_SCORE = 2.04
-CONFIDENCE_SLOPE = 2.4
+EVEN_SCORE = 0.44
+CONFIDENCE_SLOPE = 3.55
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
 

@@ -63,4 +63,4 @@ def combined(landmarks: float, peaks: float) -> float:
 
 def catalogue_score(surprise_of_one: float, songs: int) -> float:
     """How unlikely it is that any of so many unrelated songs is as surprising: minus the decimal logarithm."""
-    return surprise_of_one / settings.CHANCE_DISPERSION - math.log10(max(1, songs))
+    return surprise_of_one / settings.CHANCE_DISPERSION - math.log10(max(settings.FEWEST_SONGS, songs))
