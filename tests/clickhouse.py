@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +10,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error
 from processes import eventually
 from requirements import required_program
+from server_process import ServerProcess, free_port
 
 from dejavu.config.database import ServerDatabase
 
@@ -55,15 +54,15 @@ _SMALL_BLOCKS = (
 )
 
 
-class ClickHouseServer:
+class ClickHouseServer(ServerProcess):
     """A server with a user that may do everything and one that may only read; `process` is it while it runs."""
 
     def __init__(self, folder: Path, *, small_blocks: bool = True) -> None:
         """`small_blocks`: as its default profile should have them for look-ups to be fast."""
         self._blocks = _SMALL_BLOCKS if small_blocks else ""
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        super().__init__()
+        self.port = free_port(HOST)
 
     def __enter__(self) -> Self:
         for name in ("data", "tmp"):
@@ -77,15 +76,6 @@ class ClickHouseServer:
             self.__exit__()
             raise
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self.kill()
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server is not running"
-        return self._process
 
     @property
     def _file(self) -> Path:
@@ -110,13 +100,6 @@ class ClickHouseServer:
             return False
         return True
 
-    def kill(self) -> None:
-        """End it as a power failure would, also where it is stopped."""
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
-        self._process = None
-
     def execute(self, statement: str, database: str = "default", **values: Any) -> list[tuple[Any, ...]]:
         """Run a statement as a user that may do everything."""
         with Client(HOST, port=self.port, database=database, connect_timeout=2, send_receive_timeout=10) as client:
@@ -130,9 +113,3 @@ class ClickHouseServer:
     def database(self, name: str, user: str | None = USER, password: str | None = PASSWORD) -> ServerDatabase:
         """How config.json would say it."""
         return ServerDatabase("clickhouse", HOST, self.port, name, user, password)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])

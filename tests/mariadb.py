@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ import MySQLdb
 import MySQLdb.cursors
 from processes import eventually
 from requirements import required_program
+from server_process import ServerProcess, free_port
 
 from dejavu.config.database import ServerDatabase
 
@@ -26,18 +25,18 @@ USER = "tunescout"
 PASSWORD = "p'ss%s\\word 🎵"  # awkward on purpose
 
 
-class MariaDB:
+class MariaDB(ServerProcess):
     """A server with one account that may do everything; `process` is it while it runs."""
 
     def __init__(self, folder: Path, **options: str | int) -> None:
         """`options` are those of the server's own configuration, with underscores."""
         self._folder = folder
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
         # The path of a Unix socket may have 107 characters, fewer than temporary folders of tests may have.
         self._sockets = Path(tempfile.mkdtemp(prefix="mariadb-"))
         self._numbers = itertools.count(1)
-        self.port = _free_port()
+        self.port = free_port(HOST)
 
     def __enter__(self) -> Self:
         try:
@@ -51,14 +50,8 @@ class MariaDB:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self.kill()
+        super().__exit__()
         shutil.rmtree(self._sockets)
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server is not running"
-        return self._process
 
     def _install(self) -> None:
         for name in ("data", "tmp"):
@@ -112,13 +105,6 @@ class MariaDB:
             return False
         return True
 
-    def kill(self) -> None:
-        """End it as a power failure would."""
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
-        self._process = None
-
     def execute(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run a statement as root."""
         with self._root() as cursor:
@@ -163,9 +149,3 @@ class MariaDB:
     def quoted(database: ServerDatabase) -> str:
         """The name of a database, in a statement."""
         return f"`{database.database.replace('`', '``')}`"
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])

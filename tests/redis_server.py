@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -13,6 +12,7 @@ from processes import eventually, freeze
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from requirements import required_program
+from server_process import ServerProcess, free_port
 
 from dejavu.config.deployment import RedisConfig
 
@@ -34,13 +34,13 @@ user {user} on sanitize-payload ">{password}" ~* &* +@all
 """
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """A server with one user; `process` is it while it runs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        super().__init__()
+        self.port = free_port(HOST)
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -53,15 +53,6 @@ class RedisServer:
             self.__exit__()
             raise
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self.kill()
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server is not running"
-        return self._process
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
@@ -80,12 +71,6 @@ class RedisServer:
         except redis.ConnectionError:
             return False
 
-    def kill(self) -> None:
-        """End it as a power failure would, also while it is stalled."""
-        self.process.kill()
-        self.process.wait()
-        self._process = None
-
     def stall(self) -> None:
         """Let it accept connections, and answer nothing."""
         freeze(self.process.pid)
@@ -103,9 +88,3 @@ class RedisServer:
     def config(self, prefix: str = PREFIX, password: str = PASSWORD) -> RedisConfig:
         """How config.json would say it."""
         return RedisConfig(HOST, self.port, USER, password, prefix)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])

@@ -58,10 +58,7 @@ class ClickHouse:
         **values: str | int | tuple[str, ...],
     ) -> list[Row]:
         """The rows that a statement gives; to it, the columns of `asked` are a table of that name."""
-        with self._taken(timeout_seconds) as client:
-            rows: list[Row] = client.execute(
-                statement, values, external_tables=_external(asked), settings=_bounds(timeout_seconds)
-            )
+        rows: list[Row] = self._ask(statement, values, asked, timeout_seconds)
         return rows
 
     def packed_rows(
@@ -71,9 +68,7 @@ class ClickHouse:
         timeout_seconds: float = settings.LOOK_UP_TIMEOUT_SECONDS,
     ) -> list[Row]:
         """The rows that a statement gives, in which every String is bytes and no text."""
-        bounds = {**_bounds(timeout_seconds), "strings_as_bytes": True}
-        with self._taken(timeout_seconds) as client:
-            rows: list[Row] = client.execute(statement, {}, external_tables=_external(asked), settings=bounds)
+        rows: list[Row] = self._ask(statement, {}, asked, timeout_seconds, strings_as_bytes=True)
         return rows
 
     def columns(
@@ -83,11 +78,27 @@ class ClickHouse:
         timeout_seconds: float = settings.LOOK_UP_TIMEOUT_SECONDS,
     ) -> list[UInt32s]:
         """The columns that a statement gives, all of UInt32; none at all where there are no rows."""
-        with self._taken(timeout_seconds) as client:
-            columns: list[UInt32s] = client.execute(
-                statement, {}, external_tables=_external(asked), settings=_bounds(timeout_seconds), columnar=True
-            )
+        columns: list[UInt32s] = self._ask(statement, {}, asked, timeout_seconds, columnar=True)
         return columns
+
+    def _ask(
+        self,
+        statement: str,
+        values: Mapping[str, object],
+        asked: Mapping[str, UInt32s] | None,
+        timeout_seconds: float,
+        *,
+        columnar: bool = False,
+        **bounds: bool,
+    ) -> Any:
+        with self._taken(timeout_seconds) as client:
+            return client.execute(
+                statement,
+                values,
+                external_tables=_external(asked),
+                settings={**_bounds(timeout_seconds), **bounds},
+                columnar=columnar,
+            )
 
     def version(self) -> str:
         """The server's name and version."""
