@@ -62,5 +62,8 @@ def combined(landmarks: float, peaks: float) -> float:
 
 
 def catalogue_score(surprise_of_one: float, songs: int) -> float:
-    """How unlikely it is that any of so many unrelated songs is as surprising: minus the decimal logarithm."""
+    """What decides: the surprise of one song, less what the best of so many unrelated songs has by accident.
+
+    In units of CHANCE_DISPERSION decades, so that a catalogue ten times as large takes off 1.
+    """
     return surprise_of_one / settings.CHANCE_DISPERSION - math.log10(max(settings.FEWEST_SONGS, songs))

@@ -65,7 +65,7 @@ def rank(candidates: Sequence[Candidate], catalogue_songs: int) -> Ranking:
 
 
 def score(candidate: Candidate, catalogue_songs: int) -> float:
-    """How unlikely it is that any song of the catalogue agrees as well by accident: minus the decimal logarithm."""
+    """How far a candidate is above what the best wrong song of the catalogue has by accident (`chance`)."""
     return catalogue_score(candidate.surprise, catalogue_songs)
 
 
