@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dejavu.config import settings
 from dejavu.fingerprint.peaks import POOL, Constellation
 from dejavu.matching.align import DELTA_TOLERANCE, Alignment
-from dejavu.matching.verify import NEAR_BINS, NEAR_FRAMES, Agreement, Placement
+from dejavu.matching.placement import NEAR_BINS, NEAR_FRAMES, Placement
+from dejavu.matching.verify import Agreement
 from dejavu.model import Candidate, ClipPeaks, Peaks, Postings, UInt32s
 
 Floats = NDArray[np.float32]
@@ -198,6 +199,49 @@ def agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement
         matched += any(near and level for near, level in zip(at_the_time, at_the_height, strict=True))
         expected += 1 - math.exp(-sum(at_the_time) * sum(at_the_height) / len(frames))
     return Agreement(matched, expected, own)
+
+
+def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
+    """Every peak of the song at every place, weighed under every survival, one by one."""
+    delta, speed, pitch, low = placement.delta, placement.warp.speed, placement.warp.pitch, settings.BAND_FIRST_BIN
+    heard = [
+        (delta + frame * speed, (bin_ + low) / pitch - low)
+        for frame, bin_ in zip(clip.frames.tolist(), clip.bins.tolist(), strict=True)
+    ]
+    if not heard:
+        return 0.0
+    first, last = heard[0][0], heard[-1][0]
+    song = [peak for peak in zip(stored.frames.tolist(), stored.bins.tolist(), strict=True) if delta <= peak[0] < last]
+    if not song:
+        return 0.0
+    chances = []
+    for frame, bin_ in song:
+        times = sum(abs(at - frame) <= NEAR_FRAMES for at, _ in heard)
+        chances.append(times * sum(abs(height - bin_) <= NEAR_BINS for _, height in heard) / len(heard))
+
+    def seen(frame: float, bin_: float, place: int) -> float:
+        offs = [abs(bin_ - height) for at, height in heard if -1 <= frame - at - place < 1]
+        return sum(1.75 - 1.5 * off / NEAR_BINS for off in offs if off <= NEAR_BINS)
+
+    elsewhere = [place for place in range(-88, 89) if abs(place) > 4]
+    weights, counts = {}, {}
+    by_chance = []
+    for (frame, bin_), chance in zip(song, chances, strict=True):
+        covered = [place for place in elsewhere if first <= frame - place <= last]
+        total = sum(seen(frame, bin_, place) for place in elsewhere)
+        by_chance.append((total + 60 * max(chance, 0.5 / len(heard))) / (len(covered) + 60))
+    for place in (0, *elsewhere):
+        found = [seen(frame, bin_, place) for frame, bin_ in song]
+        counts[place] = sum(value > 0 for value in found)
+        weights[place] = max(
+            sum(math.log10(1 - q + q * value / usual) for value, usual in zip(found, by_chance, strict=True))
+            for q in (0.03, 0.06, 0.12, 0.2, 0.35, 0.5, 0.7, 0.9)
+        )
+    most = max(counts[place] for place in elsewhere)
+    usual_count = max(sum(1 - math.exp(-chance) for chance in chances), most - 2 * most**0.5)
+    counted = surprise(counts[0], max(usual_count, 1e-9), 1.0)
+    weighed = weights[0] - max(0.0, max(weights[place] for place in elsewhere))
+    return max(0.0, min(weighed, 2 * counted))
 
 
 def rank(candidates: Sequence[Candidate], catalogue_songs: int) -> list[tuple[float, Candidate]]:

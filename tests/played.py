@@ -14,7 +14,7 @@ from dejavu.config.settings import (
     REFERENCE_PEAKS_PER_CELL,
     SCALE_STEP,
 )
-from dejavu.matching.verify import Placement
+from dejavu.matching.placement import Placement
 from dejavu.model import ClipPeaks, Peaks, Warp
 
 BAND_BINS = BAND_LAST_BIN - BAND_FIRST_BIN

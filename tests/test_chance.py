@@ -8,7 +8,7 @@ import pytest
 from scipy.special import logsumexp, pdtrc
 from scipy.stats import poisson
 
-from dejavu.matching.chance import poisson_surprise, surprise
+from dejavu.matching.chance import poisson_surprise, surprise, weight_of_evidence
 
 LANDMARKS = np.array([1, 2, 3, 5, 8, 13, 40, 150, 1000])
 EXPECTED = np.array([1e-6, 0.003, 0.1, 0.9, 1.0, 2.5, 30.0, 140.0, 990.0])
@@ -113,3 +113,30 @@ def test_nothing_expected_and_nothing_come_is_no_surprise():
     assert 8 < found[1] < 10 < found[2] < 20
     assert poisson_surprise(np.array(0), np.array(0.0)) == 0
     assert poisson_surprise(np.empty(0, np.int64), np.empty(0)).shape == (0,)
+
+
+# --- Weighing one by one ----------------------------------------------------------------------------------------------
+
+
+def test_weight_is_the_logarithm_of_the_likelihood_ratio_under_the_best_survival():
+    rng = np.random.default_rng(1)
+    ratios = rng.exponential(1.0, (40, 7)) * (rng.random((40, 7)) < 0.4)
+    survivals = np.array([0.03, 0.06, 0.12, 0.2, 0.35, 0.5, 0.7, 0.9])[:, None, None]
+    exact = np.log10(1 - survivals + survivals * ratios).sum(axis=1).max(axis=0)
+    assert weight_of_evidence(ratios) == pytest.approx(exact)
+
+
+def test_nothing_seen_weighs_less_than_nothing_and_a_copy_as_much_as_it_has_peaks():
+    weights = weight_of_evidence(np.repeat([[0.0, 1.0, 100.0]], 50, axis=0))
+    assert weights[0] < weights[1] == pytest.approx(0)
+    assert weights[2] == pytest.approx(50 * np.log10(0.1 + 90))
+    assert weight_of_evidence(np.empty((0, 3))).tolist() == [0, 0, 0]
+
+
+def test_chance_reaches_a_weight_no_more_often_than_it_says():
+    rng = np.random.default_rng(2)
+    # Every peak is seen one time in twenty by chance, and is then twenty times as likely to be the song's.
+    ratios = 20.0 * (rng.random((60, 20_000)) < 0.05)
+    weights = weight_of_evidence(ratios)
+    for least in (1, 2, 3):
+        assert np.mean(weights >= least) <= 10.0**-least

@@ -7,7 +7,9 @@ import pytest
 from played import BAND_BINS, CHANGES, beside, clip_of, played, stored_of
 
 from dejavu.config.settings import BAND_FIRST_BIN
-from dejavu.matching.verify import SAME_FACTOR, Placement, agreement, anchored, fit, snapped
+from dejavu.matching.fit import SAME_FACTOR, anchored, fit, snapped
+from dejavu.matching.placement import Placement
+from dejavu.matching.verify import agreement
 from dejavu.model import UNCHANGED, Warp
 
 NUDGES = [(0.5, 0.5), (0.5, -0.5), (-0.5, 0.5), (-0.5, -0.5)]

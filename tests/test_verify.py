@@ -8,7 +8,9 @@ import pytest
 from played import BAND_BINS, CHANGES, NO_CLIP, NO_STORED, clip_of, played, stored_of
 
 from dejavu.config.settings import RANK_CELL_FRAMES, REFERENCE_PEAKS_PER_CELL
-from dejavu.matching.verify import NEAR_BINS, NEAR_FRAMES, Agreement, Placement, agreement, anchored, fit, stretch_of
+from dejavu.matching.fit import anchored, fit
+from dejavu.matching.placement import NEAR_BINS, NEAR_FRAMES, Placement, stretch_of
+from dejavu.matching.verify import Agreement, agreement, evidence
 from dejavu.model import UNCHANGED, Peaks, Warp
 
 
@@ -117,6 +119,68 @@ def test_surprise_is_never_below_nothing():
     assert Agreement(10, 1.0, 20).surprise > 5
 
 
+# --- Weighing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_evidence_is_that_of_the_loop(seed):
+    rng = np.random.default_rng(seed)
+    for warp in (UNCHANGED, Warp(1.07, 0.95)):
+        song = played(warp, seed, kept=float(rng.uniform(0.2, 0.9)), clip_frames=float(rng.uniform(60, 160)))
+        for off in (0.0, 0.3, 30.0):
+            place = Placement(song.truth.delta + off, warp)
+            found = evidence(song.stored, song.clip, place)
+            assert found == pytest.approx(oracles.evidence(song.stored, song.clip, place), rel=1e-9, abs=1e-9)
+        assert evidence(song.stored, song.clip, song.truth) > 2
+
+
+@pytest.mark.parametrize("warp", [UNCHANGED, *CHANGES])
+def test_evidence_tells_a_song_from_others_and_its_own_place_from_others(warp):
+    own, other = played(warp, seed=2), played(warp, seed=3)
+    assert evidence(own.stored, own.clip, own.truth) > 30
+    assert evidence(other.stored, own.clip, other.truth) < 3
+    for off in (-60, -20, 20, 60):
+        assert evidence(own.stored, own.clip, Placement(own.truth.delta + off, warp)) < 3
+
+
+def test_chance_seldom_reaches_much_evidence():
+    """Of unrelated clips, no more than one in 10 to the w may have w decades."""
+    rng = np.random.default_rng(8)
+    reached = []
+    for _ in range(300):
+        stored = stored_of(rng.uniform(0, 215, 80), rng.beta(1, 3, 80) * (BAND_BINS - 1))
+        clip = clip_of(rng.uniform(0, 215, 350), rng.beta(1, 3, 350) * (BAND_BINS - 1))
+        reached.append(evidence(stored, clip, Placement(0.0, UNCHANGED)))
+    assert np.mean(np.array(reached) >= 1) <= 0.1
+    assert np.mean(np.array(reached) >= 2) <= 0.02
+
+
+def test_the_noisier_a_clip_the_less_it_says_and_never_less_than_nothing():
+    weights = [
+        np.median([evidence(one.stored, one.clip, one.truth) for one in (played(UNCHANGED, s, kept) for s in range(9))])
+        for kept in (0.0, 0.1, 0.3, 0.6, 1.0)
+    ]
+    assert 0 <= weights[0] < 1
+    assert weights == sorted(weights)
+    assert weights[2] > 8
+
+
+def test_a_beat_that_clip_and_song_share_is_no_evidence_and_the_tune_over_it_is():
+    beats = np.arange(0, 430, 20.4).repeat(6)
+    heights = np.tile([40.0, 90.0, 150.0, 210.0, 300.0, 380.0], beats.size // 6)
+    rng = np.random.default_rng(9)
+    tune = rng.uniform(0, 430, 60), rng.uniform(20, 400, 60)
+    noise = rng.uniform(0, 430, 300), rng.uniform(0, 440, 300)
+    clip = clip_of(
+        np.concatenate((beats + rng.normal(0, 0.2, beats.size), tune[0], noise[0])),
+        np.concatenate((heights, tune[1], noise[1])),
+    )
+    here = Placement(0.0, UNCHANGED)
+    assert evidence(stored_of(beats, heights), clip, here) < 6
+    whole = stored_of(np.append(beats, tune[0]), np.append(heights, tune[1]))
+    assert evidence(whole, clip, here) > 25
+
+
 # --- Nothing there ---------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +198,7 @@ def test_no_peaks_agree_with_nothing_and_move_nothing(delta):
     for stored, clip in ((NO_STORED, NO_CLIP), (NO_STORED, some.clip), (some.stored, NO_CLIP)):
         found = agreement(stored, clip, place)
         assert (found.matched, found.expected, found.stored, found.share, found.surprise) == (0, 0, 0, 0, 0)
+        assert evidence(stored, clip, place) == 0
         assert fit(stored, clip, place) == place
         assert anchored(stored, clip, place) == place
 

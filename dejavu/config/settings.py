@@ -158,7 +158,7 @@ or in a large catalogue as many as bring ASK_POSTINGS under all warps, each of t
 TOPN = 3
 """Results in an answer, at most."""
 
-LANDMARK_WEIGHT = 0.5
+LANDMARK_WEIGHT = 0.75
 """How much of the surprise in landmarks counts beside that in peaks. Music repeats itself, so that landmarks agree by
 accident in heaps: ten times fewer of the best wrong songs have two decades more of it, and of peaks one decade. Where
 both count alike, the threshold for one false answer in a thousand finds a point less in 2000 songs."""

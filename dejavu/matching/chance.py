@@ -14,6 +14,10 @@ _LEAST_EXPECTED = 1e-9
 """Less than this is expected of nothing."""
 
 
+_SURVIVALS = (0.03, 0.06, 0.12, 0.2, 0.35, 0.5, 0.7, 0.9)
+"""Shares of a song's peaks that a clip may still have: from the noisiest that can be told from chance to a copy."""
+
+
 def surprise(
     landmarks: NDArray[np.int64], expected: NDArray[np.float64], deltas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -54,6 +58,35 @@ def poisson_surprise(counts: NDArray[np.int64], expected: NDArray[np.float64]) -
     # Where little more came than expected, the series is far above what is left of the tail, and even above 1.
     surprises: NDArray[np.float64] = np.maximum(0.0, -ln_tail / np.log(10))
     return surprises
+
+
+def weight_of_evidence(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much what is seen at a song's peaks speaks for the song, for each of several places of the clip in it.
+
+    Each of the song's peaks has survived in the clip with some probability, and else shows what chance shows. At each
+    place the survival that explains the clip best is taken, so that a clip may be as noisy as it likes.
+
+    Parameters
+    ----------
+    ratios : float64[peaks, places]
+        How much likelier what is seen there is if the peak has survived than by chance; 0 where nothing is. For a song
+        that has nothing to do with the clip each is 1 on average.
+
+    Returns
+    -------
+    float64[places]
+        The decimal logarithm of the likelihood ratio: the "bans" of Good, "Probability and the Weighing of Evidence"
+        (1950). The probability that chance reaches w is at most 10 to the minus w (Markov's inequality), but for the
+        choice among survivals, and as far as peaks come independently.
+    """
+    peaks, places = np.nonzero(ratios)
+    seen = ratios[peaks, places]
+    weights = np.full(ratios.shape[1], -np.inf)
+    for survival in _SURVIVALS:
+        lost = np.log10(1 - survival)
+        gains = np.log10(1 - survival + survival * seen) - lost
+        np.maximum(weights, ratios.shape[0] * lost + np.bincount(places, gains, weights.size), out=weights)
+    return weights
 
 
 def combined(landmarks: float, peaks: float) -> float:

@@ -6,50 +6,43 @@ ten may survive, but one peak in three does, and by chance only one in ten or tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.config.settings import BAND_FIRST_BIN
-from dejavu.matching.chance import poisson_surprise
-from dejavu.model import UNCHANGED, ClipPeaks, Peaks, Warp
+from dejavu.matching.chance import poisson_surprise, weight_of_evidence
+from dejavu.matching.placement import (
+    NEAR_BINS,
+    NEAR_FRAMES,
+    Floats,
+    Int64s,
+    Placement,
+    Stretch,
+    in_song,
+    met,
+    near,
+    own_peaks,
+)
+from dejavu.model import ClipPeaks, Peaks
 
-NEAR_FRAMES = 1.0
-NEAR_BINS = 1.25
-"""How far a clip's peak may be from the song's: the grid of frames, and of bins as they are stored, is that coarse."""
-
-_FIT_NEAR = ((2.5, 2.5), (2.0, 2.0), (1.5, 1.5), (NEAR_FRAMES, NEAR_BINS))
-"""Frames and bins that a peak may be off while a placement is fitted: from what a step between factors leaves over a
-clip to what is near."""
-
-_ELSEWHERE_FRAMES = 88
+_REACH_FRAMES = 88
 _NEARBY_FRAMES = 4
-"""Where a song's peaks are compared with the clip's besides, to see how much of an agreement is rhythm and harmony: up
-to two seconds away, and more than the width of a note."""
+"""Where a song's peaks are compared with the clip's besides, to see what rhythm and harmony agree in wherever they are
+put: up to two seconds earlier and later, and farther away than the width of a note."""
 
-_ELSEWHERE_DEVIATIONS = 2.0
+_PLACES = 2 * _REACH_FRAMES + 1
+_ELSEWHERE = np.abs(np.arange(_PLACES) - _REACH_FRAMES) > _NEARBY_FRAMES
+
+_MODEL_PLACES = 60
+"""How many such places the model of chance counts for. There are 168 where a clip is long, and next to a peak at its
+very start half of them, none of which may have anything."""
+
+_SELECTION_DEVIATIONS = 2.0
 """The best of so many places stands out by two standard deviations of its count, in music that has no rhythm."""
 
-SAME_FACTOR = 0.005
-"""Speeds and pitches closer than this are taken to be the same."""
-
-_FIT_MIN_PEAKS = 6
-"""Fewer than this say nothing about a slope."""
-
-_FIT_MIN_SPREAD = 8.0
-"""Frames, as a standard deviation. Peaks closer together than this, those of one chord, say nothing about speed."""
-
-Floats = NDArray[np.float64]
-Int64s = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a clip lies in a song: `delta` is the song's frame at the clip's first, and `warp` how it was played."""
-
-    delta: float
-    warp: Warp
+_LEAST_IN_BOX = 0.5
+"""Peaks that are near by chance at least, where the clip has none in those bins or none in those frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,128 +69,88 @@ class Agreement:
         return float(poisson_surprise(np.array(self.matched), np.array(self.expected)))
 
 
-def stretch_of(peaks: ClipPeaks, placement: Placement) -> tuple[float, float]:
-    """The first and the last frame of the song that a clip covers."""
-    last = float(peaks.frames[-1]) if len(peaks) else 0.0
-    return placement.delta, placement.delta + last * placement.warp.speed
-
-
 def agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement:
-    """Compare the peaks of a song, at least those of the stretch, with a clip's under a placement.
+    """Count what a song's peaks, at least those of the stretch, and a clip's have in common under a placement.
 
     How many are met by chance follows from where the clip has its peaks: a steady tone, or a loud moment, has many, and
     meets many of any song.
     """
-    frames, bins = _in_song(clip, placement)
-    own = _within(stored, *stretch_of(clip, placement))
-    earliest, latest = _near(frames, own.frames, NEAR_FRAMES)
-    by_bin = np.sort(bins)
-    lowest, highest = _near(by_bin, own.bins, NEAR_BINS)
-    met = np.unique(_met(own, bins, earliest, latest, NEAR_BINS)[0]).size
-    chances = -np.expm1(-(latest - earliest) * (highest - lowest) / max(1, len(clip)))
-    return Agreement(met, float(chances.sum()), len(own))
+    frames, bins = in_song(clip, placement)
+    own = own_peaks(stored, clip, placement)
+    of_song, _ = met(own, bins, *near(frames, own.frames, NEAR_FRAMES), NEAR_BINS)
+    return Agreement(np.unique(of_song).size, _met_by_chance(_expected(own, frames, bins)), len(own))
 
 
-def close_agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement:
-    """The same, where as much is expected as the song agrees with the clip a little earlier or later.
+def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
+    """How much more the peaks speak for this placement than for any beside it: decades, at least 0.
 
-    A loop, a beat or a held chord agrees wherever it is put, and another song may hold the same one as steadily. What
-    makes a song is what agrees in one place only.
+    Each peak of the song counts by how much better it is met here than by chance (`chance.weight_of_evidence`). Chance
+    is what meets it up to two seconds earlier and later, so that a held note, which agrees wherever it is put, says
+    little; where the clip has too little around it, what one would expect from the clip's peaks in these bins and these
+    frames is mixed in. From that is taken what the best of those other places reaches: a beat or a loop agrees as well
+    a bar later, and another song may have the same one. Where it is nothing but a beat, here and there differ by
+    accidents of many peaks, each worth much; so no more is believed than what counting them would make of it, twice.
     """
-    found = agreement(stored, clip, placement)
-    frames, bins = _in_song(clip, placement)
-    own = _within(stored, *stretch_of(clip, placement))
-    of_song, of_clip = _met(own, bins, *_near(frames, own.frames, _ELSEWHERE_FRAMES + NEAR_FRAMES), NEAR_BINS)
-    shifts = np.rint(own.frames[of_song] - frames[of_clip]).astype(np.int64)
-    counts = np.bincount(shifts + _ELSEWHERE_FRAMES + 1, minlength=2 * _ELSEWHERE_FRAMES + 3)
-    near = counts[:-2] + counts[1:-1] + counts[2:]
-    near[_ELSEWHERE_FRAMES - _NEARBY_FRAMES : _ELSEWHERE_FRAMES + _NEARBY_FRAMES + 1] = 0
-    most = float(near.max())
-    return replace(found, expected=max(found.expected, most - _ELSEWHERE_DEVIATIONS * most**0.5))
+    frames, bins = in_song(clip, placement)
+    own = own_peaks(stored, clip, placement)
+    if not len(own):
+        return 0.0
+    found = _found_at_places(own, frames, bins)
+    expected = _expected(own, frames, bins)
+    by_chance = found[:, _ELSEWHERE].sum(axis=1) + _MODEL_PLACES * np.maximum(expected, _LEAST_IN_BOX / frames.size)
+    weights = weight_of_evidence(found / (by_chance / (_places(own, frames) + _MODEL_PLACES))[:, None])
+    weight = weights[_REACH_FRAMES] - max(0.0, weights[_ELSEWHERE].max())
+    return max(0.0, min(float(weight), 2 * _surprise_over_elsewhere(found > 0, expected)))
 
 
-def fit(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Placement:
-    """Move a placement to where the peaks that it brings together lie closest: a line through them, again and again."""
-    for near_frames, near_bins in _FIT_NEAR:
-        frames, bins = _in_song(clip, placement)
-        own = _within(stored, *stretch_of(clip, placement))
-        of_song, of_clip = _met(own, bins, *_near(frames, own.frames, near_frames), near_bins)
-        if of_song.size < _FIT_MIN_PEAKS:
-            return placement
-        heard = clip.frames[of_clip].astype(np.float64), clip.bins[of_clip].astype(np.float64)
-        placement = _line(own.frames[of_song], own.bins[of_song], *heard, placement)
-    return placement
+def _surprise_over_elsewhere(met_at: NDArray[np.bool_], expected: Floats) -> float:
+    """How unlikely it is that as many peaks are met where as many as elsewhere would be.
 
-
-def anchored(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Placement:
-    """Keep the warp of a placement and move it to the mean of the peaks that it brings together.
-
-    The clip's peaks count by their frames here, as the song's do: between frames, a clip's rise to the side of the
-    attack, which those of the song cannot show.
+    met_at : bool[peaks, places]; expected : float64[peaks], of those in each box by chance.
     """
-    frames, bins = _in_song(clip, placement)
-    own = _within(stored, *stretch_of(clip, placement))
-    of_song, of_clip = _met(own, bins, *_near(frames, own.frames, NEAR_FRAMES), NEAR_BINS)
-    if of_song.size < _FIT_MIN_PEAKS:
-        return placement
-    heard = np.rint(clip.frames[of_clip].astype(np.float64)) * placement.warp.speed
-    return replace(placement, delta=float(np.mean(own.frames[of_song] - heard)))
+    counts = np.count_nonzero(met_at, axis=0)
+    most = float(counts[_ELSEWHERE].max())
+    by_chance = max(_met_by_chance(expected), most - _SELECTION_DEVIATIONS * most**0.5)
+    return float(poisson_surprise(counts[_REACH_FRAMES], np.array(by_chance)))
 
 
-def snapped(warp: Warp) -> Warp:
-    """The simplest change that is the same within SAME_FACTOR: none, of speed, of speed alone, of pitch alone."""
-    if _same(warp.speed, warp.pitch):
-        both = (warp.speed * warp.pitch) ** 0.5
-        return UNCHANGED if _same(both, 1.0) else Warp(both, both)
-    return Warp(1.0 if _same(warp.speed, 1.0) else warp.speed, 1.0 if _same(warp.pitch, 1.0) else warp.pitch)
+def _met_by_chance(expected: Floats) -> float:
+    return float(-np.expm1(-expected).sum())
 
 
-def _same(factor: float, other: float) -> bool:
-    return abs(factor / other - 1) < SAME_FACTOR
+def _found_at_places(own: Stretch, frames: Floats, bins: Floats) -> Floats:
+    """What the clip has at each of the song's peaks if the song is moved by -_REACH_FRAMES, …, 0, …, _REACH_FRAMES.
+
+    Returns float64[peaks, places]; a clip's peak counts by how close its bin is, and on average as 1.
+    """
+    of_song, of_clip = met(own, bins, *near(frames, own.frames, _REACH_FRAMES + NEAR_FRAMES), NEAR_BINS)
+    off = own.frames[of_song] - frames[of_clip]
+    closeness = _closeness((own.bins[of_song] - bins[of_clip]) / NEAR_BINS)
+    found = np.zeros(len(own) * _PLACES)
+    for place in (np.floor(off), np.floor(off) + 1):  # of all whole numbers of frames, those that the pair is near at
+        within = np.abs(place) <= _REACH_FRAMES
+        cells = of_song[within] * _PLACES + place[within].astype(np.int64) + _REACH_FRAMES
+        found += np.bincount(cells, closeness[within], found.size)
+    return found.reshape(len(own), _PLACES)
 
 
-def _line(song_frames: Floats, song_bins: Floats, clip_frames: Floats, clip_bins: Floats, now: Placement) -> Placement:
-    """The least squares of song frames over clip frames, and of clip frequencies over song frequencies."""
-    centred = clip_frames - clip_frames.mean()
-    spread = float(centred @ centred)
-    enough = spread >= _FIT_MIN_SPREAD**2 * clip_frames.size
-    speed = float(centred @ song_frames) / spread if enough else now.warp.speed
-    heard, sung = clip_bins + BAND_FIRST_BIN, song_bins + BAND_FIRST_BIN
-    pitch = float(heard @ sung) / float(sung @ sung)
-    return Placement(float(song_frames.mean() - speed * clip_frames.mean()), Warp(speed, pitch))
+def _closeness(off: Floats) -> Floats:
+    """How much likelier a peak is to be so far off (-1..1) if it is the song's than by chance; 1 on average."""
+    return 1.75 - 1.5 * np.abs(off)
 
 
-def _in_song(clip: ClipPeaks, placement: Placement) -> tuple[Floats, Floats]:
-    """Where a clip's peaks would be in the song: frames, ascending, and bins of the band; float64[n]."""
-    frames = placement.delta + clip.frames.astype(np.float64) * placement.warp.speed
-    return frames, (clip.bins.astype(np.float64) + BAND_FIRST_BIN) / placement.warp.pitch - BAND_FIRST_BIN
+def _expected(own: Stretch, frames: Floats, bins: Floats) -> Floats:
+    """How many of the clip's peaks are near each of the song's if their frames say nothing about their bins."""
+    earliest, latest = near(frames, own.frames, NEAR_FRAMES)
+    lowest, highest = near(np.sort(bins), own.bins, NEAR_BINS)
+    expected: Floats = (latest - earliest) * (highest - lowest) / max(1, frames.size)
+    return expected
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """The song's own peaks there; float64[n] each, by frame."""
-
-    frames: Floats
-    bins: Floats
-
-    def __len__(self) -> int:
-        return int(self.frames.size)
-
-
-def _within(stored: Peaks, first_frame: float, last_frame: float) -> _Stretch:
-    first, last = np.searchsorted(stored.frames, [first_frame, last_frame])
-    return _Stretch(stored.frames[first:last].astype(np.float64), stored.bins[first:last].astype(np.float64))
-
-
-def _near(ascending: Floats, places: Floats, distance: float) -> tuple[Int64s, Int64s]:
-    """For each place, where those within `distance` of it begin and end."""
-    return np.searchsorted(ascending, places - distance), np.searchsorted(ascending, places + distance, "right")
-
-
-def _met(own: _Stretch, bins: Floats, earliest: Int64s, latest: Int64s, near_bins: float) -> tuple[Int64s, Int64s]:
-    """Pairs of a song's peak and a clip's that are near each other: indices of both."""
-    count = latest - earliest
-    of_song = np.repeat(np.arange(len(own)), count)
-    of_clip = np.arange(of_song.size) - np.repeat(np.cumsum(count) - count - earliest, count)
-    near = np.abs(own.bins[of_song] - bins[of_clip]) <= near_bins
-    return of_song[near], of_clip[near]
+def _places(own: Stretch, frames: Floats) -> Int64s:
+    """To how many places elsewhere each of the song's peaks can be moved for the clip to cover it."""
+    earliest = np.ceil(np.maximum(-_REACH_FRAMES, own.frames - frames[-1]))
+    latest = np.floor(np.minimum(_REACH_FRAMES, own.frames - frames[0]))
+    nearby = np.minimum(latest, _NEARBY_FRAMES) - np.maximum(earliest, -_NEARBY_FRAMES) + 1
+    places: Int64s = (latest - earliest + 1 - nearby).astype(np.int64)
+    return places

@@ -11,7 +11,9 @@ from dejavu.config.settings import STRETCH_FRAMES
 from dejavu.fingerprint.stretches import join, unpack
 from dejavu.matching.align import Alignment
 from dejavu.matching.chance import combined
-from dejavu.matching.verify import Agreement, Placement, agreement, anchored, close_agreement, fit, snapped, stretch_of
+from dejavu.matching.fit import anchored, fit, snapped
+from dejavu.matching.placement import Placement, stretch_of
+from dejavu.matching.verify import Agreement, agreement, evidence
 from dejavu.model import UNCHANGED, Candidate, ClipPeaks, Peaks, Song
 from dejavu.service.probe import Probe
 from dejavu.store.driver import Driver
@@ -38,16 +40,21 @@ _MOST_FITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An alignment, where exactly the clip lies in the song, and how far their peaks agree there."""
+    """An alignment, where exactly the clip lies in the song, and how far their peaks agree there.
+
+    peak_surprise : what that says for the song: by counting what agrees while the best place is looked for, and at last
+        by weighing it (`matching.verify.evidence`).
+    """
 
     alignment: Alignment
     placement: Placement
     agreement: Agreement
+    peak_surprise: float
 
     @property
     def surprise(self) -> float:
         """How unlikely it is that an unrelated song agrees as well, of landmarks and peaks together."""
-        return combined(self.alignment.surprise, self.agreement.surprise)
+        return combined(self.alignment.surprise, self.peak_surprise)
 
     def candidate(self, song: Song, asked_hashes: int) -> Candidate:
         """The same for whoever judges it."""
@@ -70,7 +77,7 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     looked_at = []
     for found, place in placed:
         stored = _stored(packed, found.song_id, _stretches(probe.peaks, place))
-        looked_at.append((Verified(found, place, agreement(stored, probe.peaks, place)), stored))
+        looked_at.append((_compared(found, place, stored, probe.peaks), stored))
     looked_at.sort(key=lambda pair: pair[0].surprise, reverse=True)
     improve = _fitted if probe.scaled else _adjusted
     return [
@@ -80,41 +87,40 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     ]
 
 
+def _compared(alignment: Alignment, place: Placement, stored: Peaks, clip: ClipPeaks) -> Verified:
+    found = agreement(stored, clip, place)
+    return Verified(alignment, place, found, found.surprise)
+
+
 def _judged(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
-    """The same, with what rhythm and harmony alone agree in taken off."""
-    return replace(one, agreement=close_agreement(stored, clip, one.placement))
+    """The same, with each peak weighed, so that what rhythm and harmony alone agree in counts for little."""
+    return replace(one, peak_surprise=evidence(stored, clip, one.placement))
 
 
 def _fitted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, moved from the nearest of the warps to how the clip was played."""
-    place = _settled(stored, clip, one.placement)
-    return Verified(one.alignment, place, agreement(stored, clip, place))
+    return _compared(one.alignment, _settled(stored, clip, one.placement), stored, clip)
 
 
 def _adjusted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, moved to where its peaks lie closest, at another speed or pitch where these say so clearly."""
     changed = _settled(stored, clip, one.placement)
     if changed.warp != UNCHANGED:
-        better = Verified(one.alignment, changed, agreement(stored, clip, changed))
-        if better.agreement.surprise >= one.agreement.surprise + _FIT_GAIN:
+        better = _compared(one.alignment, changed, stored, clip)
+        if better.peak_surprise >= one.peak_surprise + _FIT_GAIN:
             return _closer(better, stored, clip)
-    place = anchored(stored, clip, one.placement)
-    return Verified(one.alignment, place, max(one.agreement, agreement(stored, clip, place), key=_surprise))
+    moved = _compared(one.alignment, anchored(stored, clip, one.placement), stored, clip)
+    return moved if moved.peak_surprise >= one.peak_surprise else replace(one, placement=moved.placement)
 
 
 def _closer(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, fitted for as long as that gains anything: a warp that nobody suspected is seldom met in one go."""
     for _ in range(_MOST_FITS):
-        place = _settled(stored, clip, one.placement)
-        again = Verified(one.alignment, place, agreement(stored, clip, place))
-        if again.agreement.surprise <= one.agreement.surprise:
+        again = _compared(one.alignment, _settled(stored, clip, one.placement), stored, clip)
+        if again.peak_surprise <= one.peak_surprise:
             break
         one = again
     return one
-
-
-def _surprise(found: Agreement) -> float:
-    return found.surprise
 
 
 def _settled(stored: Peaks, clip: ClipPeaks, place: Placement) -> Placement:
