@@ -20,22 +20,19 @@ from tqdm import tqdm
 from benchmarks.answer_tables import answer_table, other_tables, recall_table
 from benchmarks.answers import Answer, Recall, calibration, false_answers, offset_errors, ratios, recall, times
 from benchmarks.backgrounds import background_clips
-from benchmarks.catalogue import filled
+from benchmarks.catalogue import add_catalogue_options, filled
 from benchmarks.conditions import DEFAULT_RANGE_PERCENT, LEAD_IN_SECONDS, WIDE_RANGE_PERCENT, within_range
 from benchmarks.duplicates import shared_audio
-from benchmarks.filling import fill
 from benchmarks.goals import Below, by_group, group_table, targets
 from benchmarks.likeness import SAME, Likeness
 from benchmarks.material import CHANGED, Clip, eval_file, make_clips, recordings
 from benchmarks.peers import Peers, read_peers
 from benchmarks.plots import draw
-from benchmarks.report import OUT, make_parser, publish
+from benchmarks.report import OUT, count, make_parser, publish
 from benchmarks.scoring import score_by_tool
-from benchmarks.surrogates import load_source
-from dejavu.config.deployment import Deployment, RecognizingConfig, parse_deployment
+from dejavu.config.deployment import RecognizingConfig, parse_deployment
 from dejavu.errors import ConfigError
 from dejavu.service.service import Service
-from dejavu.store.open import open_driver
 
 MUSIC = ("reference", "unknown")
 """The roles of recordings that clips are cut from."""
@@ -46,9 +43,6 @@ LEAST_REPEAT_SECONDS = 0.3
 
 PEERS_SEED = 1
 """Of the clips that other systems were measured on."""
-
-DISTRACTOR_SEED = 1
-"""Of the synthetic tracks; the same ones for every set of clips."""
 
 AT_A_TIME = 2
 """Clips in flight, as on a machine with two cores."""
@@ -89,28 +83,20 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--seeds", type=_count, nargs="+", default=[1], help="of the clips (default 1)")
+    parser.add_argument("--seeds", type=count, nargs="+", default=[1], help="of the clips (default 1)")
     parser.add_argument(
-        "--per-condition", type=_count, default=40, help="clips of each length in each condition and seed"
+        "--per-condition", type=count, default=40, help="clips of each length in each condition and seed"
     )
     parser.add_argument("--conditions", nargs="+", help="only these, in the words of make_queries.py")
     parser.add_argument("--unchanged", action="store_true", help="leave out changed speed, tempo and pitch")
-    parser.add_argument("--backgrounds", type=_count, help="clips of each length and kind of speech and noise, by seed")
-    parser.add_argument(
-        "--distractors", type=_count, default=0, help="synthetic tracks in the catalogue (default none)"
-    )
+    parser.add_argument("--backgrounds", type=count, help="clips of each length and kind of speech and noise, by seed")
+    add_catalogue_options(parser)
     parser.add_argument("--wide", action="store_true", help="a service that looks as far as ±25 %%, and such clips too")
     options = parser.parse_args()
     options.seeds = list(dict.fromkeys(options.seeds))
     if options.backgrounds is None:
         options.backgrounds = options.per_condition
     return options
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
 
 
 def _clips(options: argparse.Namespace, peers: Peers) -> list[Clip]:
@@ -125,9 +111,7 @@ def _clips(options: argparse.Namespace, peers: Peers) -> list[Clip]:
 
 
 def _recognise(clips: Sequence[Clip], options: argparse.Namespace) -> list[Answer]:
-    with filled(recordings("reference")) as deployment:
-        if options.distractors:
-            _add_distractors(deployment, options.distractors)
+    with filled(recordings("reference"), options.catalogue, options.distractors) as deployment:
         if options.wide:
             deployment = replace(deployment, recognizing=_wide())
         service = Service.open(deployment)
@@ -143,17 +127,6 @@ def _recognise(clips: Sequence[Clip], options: argparse.Namespace) -> list[Answe
                 return list(tqdm(threads.map(ask, clips), desc="recognising", total=len(clips), unit="clip"))
         finally:
             service.close()
-
-
-def _add_distractors(deployment: Deployment, tracks: int) -> None:
-    """Share so many synthetic tracks out among the databases of a deployment that nobody uses yet."""
-    source = load_source()
-    for number, instance in enumerate(deployment.instances):
-        driver = open_driver(instance.database)
-        try:
-            fill(driver, source, DISTRACTOR_SEED, range(number, tracks, len(deployment.instances)))
-        finally:
-            driver.close()
 
 
 def _wide() -> RecognizingConfig:

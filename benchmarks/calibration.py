@@ -7,6 +7,7 @@ threshold would answer, and the logistic curve that fits best. Several seeds mak
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from benchmarks.answers import reliability
-from benchmarks.catalogue import filled
+from benchmarks.catalogue import add_catalogue_options, filled
 from benchmarks.material import Clip, eval_file, make_clips, recordings
 from benchmarks.peers import read_peers
 from benchmarks.report import CORES, Table, Target, make_parser, percent, publish, quantiles
@@ -60,10 +61,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the clips (default 1)")
     parser.add_argument("--per-condition", type=int, default=40, help="clips of each length in each condition and seed")
     parser.add_argument("--conditions", nargs="+", help="default: those that other systems were measured on")
+    add_catalogue_options(parser)
     options = parser.parse_args()
     measured = read_peers(eval_file("PEERS.md")).recall
     conditions = options.conditions or list(measured)
-    best = _score_all([clip for seed in options.seeds for clip in make_clips(seed, options.per_condition, conditions)])
+    clips = [clip for seed in options.seeds for clip in make_clips(seed, options.per_condition, conditions)]
+    best = _score_all(clips, options)
 
     unknown = [found.score for found in best if not found.clip.known]
     wrong = [found.score for found in best if found.clip.known and not found.right]
@@ -149,8 +152,8 @@ def _thresholds(best: Sequence[Best], found_threshold: float) -> list[dict[str, 
     ]
 
 
-def _score_all(clips: Sequence[Clip]) -> list[Best]:
-    with filled(recordings("reference")) as deployment:
+def _score_all(clips: Sequence[Clip], options: argparse.Namespace) -> list[Best]:
+    with filled(recordings("reference"), options.catalogue, options.distractors) as deployment:
         pool, instances = WorkerPool(), open_instances(deployment)
 
         def look_at(clip: Clip) -> Best:

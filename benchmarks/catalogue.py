@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.filling import fill
 from benchmarks.material import Recording
-from benchmarks.report import CORES, PROJECT
+from benchmarks.report import CORES, PROJECT, count
+from benchmarks.surrogates import load_source
 from dejavu.config.database import SqliteDatabase
 from dejavu.config.deployment import Deployment, InstanceConfig, ResultsConfig
+from dejavu.errors import AlreadyFingerprinted
 from dejavu.service.service import Service
+from dejavu.store.open import open_driver
 
 sys.path.append(str(PROJECT / "tests"))  # the tests' server is the real one too, so there is one way to start it
 
@@ -24,18 +29,23 @@ from servers import TOKEN, Server
 
 __all__ = ["TOKEN", "Server", "filled", "served"]
 
+DISTRACTOR_SEED = 1
+"""Of the synthetic tracks; the same ones for every set of clips."""
+
 INSTANCES = 2
 """Fingerprint databases, as many as the shipped config.json has."""
 
 
 @contextmanager
-def filled(songs: Sequence[Recording]) -> Iterator[Deployment]:
-    """A deployment on SQLite files in a folder of its own, filled by the real service and closed again.
+def filled(songs: Sequence[Recording], kept: Path | None = None, distractors: int = 0) -> Iterator[Deployment]:
+    """A deployment on SQLite files, filled by the real service and closed again. Songs are named like their files.
 
-    Songs are named like their files.
+    The files are in a folder of their own that goes in the end, or in `kept`, where songs that are there stay.
+    `distractors` are so many synthetic tracks besides.
     """
-    with tempfile.TemporaryDirectory(prefix="tunescout-bench-") as name:
-        folder = Path(name)
+    with ExitStack() as opened:
+        folder = kept or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tunescout-bench-")))
+        folder.mkdir(parents=True, exist_ok=True)
         deployment = Deployment(
             instances=tuple(
                 InstanceConfig(f"instances[{index}]", SqliteDatabase(folder / f"fingerprints-{index}.sqlite"))
@@ -48,12 +58,31 @@ def filled(songs: Sequence[Recording]) -> Iterator[Deployment]:
             _fill(service, songs)
         finally:
             service.close()
+        if distractors:
+            _add_distractors(deployment, distractors)
         yield deployment
+
+
+def add_catalogue_options(parser: argparse.ArgumentParser) -> None:
+    """What `filled` may be asked for on a command line."""
+    parser.add_argument("--distractors", type=count, default=0, help="synthetic tracks in the catalogue (default none)")
+    parser.add_argument("--catalogue", type=Path, help="a folder where the catalogue stays, to be used again")
+
+
+def _add_distractors(deployment: Deployment, tracks: int) -> None:
+    """Share so many synthetic tracks out among the databases of a deployment that nobody uses yet."""
+    source = load_source()
+    for number, instance in enumerate(deployment.instances):
+        driver = open_driver(instance.database)
+        try:
+            fill(driver, source, DISTRACTOR_SEED, range(number, tracks, len(deployment.instances)))
+        finally:
+            driver.close()
 
 
 def _fill(service: Service, songs: Sequence[Recording]) -> None:
     def add(song: Recording) -> None:
-        with song.path.open("rb") as file:
+        with song.path.open("rb") as file, suppress(AlreadyFingerprinted):
             service.fingerprint(file, song.path.name)
 
     with ThreadPoolExecutor(CORES) as threads:

@@ -43,7 +43,7 @@ def fill(driver: Driver, source: Source, seed: int, numbers: Iterable[int], thre
     driver : of a database that is set up; errors of its are raised as they are, and what was stored until then stays.
     numbers : a part of the set for each database where a catalogue has several, as `range(0, 1000, 2)` is.
     """
-    known = _stored(driver)
+    known = stored_sha1s(driver)
     missing = [number for number in numbers if sha1_of(source, seed, number) not in known]
 
     def store(number: int) -> bool:
@@ -65,7 +65,7 @@ def fill(driver: Driver, source: Source, seed: int, numbers: Iterable[int], thre
     return stored
 
 
-def _stored(driver: Driver) -> set[str]:
+def stored_sha1s(driver: Driver) -> set[str]:
     """The SHA-1 of every song in a database."""
     found: set[str] = set()
     last = -1

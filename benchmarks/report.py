@@ -91,6 +91,13 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def count(text: str) -> int:
+    """A whole number from 0 on, for command lines."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def environment() -> dict[str, Any]:
     """What was measured, with what, on what and when."""
     return {

@@ -66,7 +66,7 @@ class ClickHouseServer(ServerProcess):
 
     def __enter__(self) -> Self:
         for name in ("data", "tmp"):
-            (self._folder / name).mkdir(parents=True)
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
         users = _USERS.format(user=USER, password=PASSWORD, reader=READER, blocks=self._blocks)
         self._file.write_text(_CONFIG.format(folder=self._folder, host=HOST, port=self.port))
         (self._folder / "users.xml").write_text(users)

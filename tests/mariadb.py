@@ -42,7 +42,7 @@ class MariaDB(ServerProcess):
         try:
             self._install()
             self.start()
-            self.execute(f"CREATE USER {USER} IDENTIFIED BY %s", PASSWORD)
+            self.execute(f"CREATE USER IF NOT EXISTS {USER} IDENTIFIED BY %s", PASSWORD)
             self.execute(f"GRANT ALL ON *.* TO {USER}")
         except BaseException:
             self.__exit__()
@@ -54,8 +54,9 @@ class MariaDB(ServerProcess):
         shutil.rmtree(self._sockets)
 
     def _install(self) -> None:
+        installed = (self._folder / "data" / "mysql").is_dir()
         for name in ("data", "tmp"):
-            (self._folder / name).mkdir(parents=True)
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
         settings: dict[str, str | int] = {
             "datadir": str(self._folder / "data"),
             "socket": str(self._sockets / "socket"),
@@ -73,6 +74,8 @@ class MariaDB(ServerProcess):
             settings["user"] = "root"
         lines = [f"{name} = {value}" for name, value in settings.items()]
         self._file.write_text("\n".join(["[mariadbd]", "skip_name_resolve", *lines]) + "\n")
+        if installed:
+            return
         subprocess.run(
             [
                 required_program("mariadb-install-db"),

@@ -23,7 +23,7 @@ from alignment import (
 
 from dejavu.config.settings import CHANCE_DISPERSION, MATCH_SCORE
 from dejavu.fingerprint.landmarks import pack
-from dejavu.matching.align import _best_deltas, _contestants, _Hits, _independent_landmarks
+from dejavu.matching.align import _best_deltas, _contestants, _Hits, _independent_landmarks, _largest, _of
 
 
 @pytest.mark.parametrize("base", [0, 100_000, (1 << 31) - 200])
@@ -56,18 +56,39 @@ def test_join_pairs_each_posting_with_each_landmark_of_its_hash(seed):
 def test_best_delta_and_its_landmarks_are_those_of_the_loop(seed):
     rows, pairs = random_case(seed)
     hits = join_rows(rows, pairs, random_variants(seed, len(pairs)))
-    names, contestants = _contestants(hits)
+    songs, contestants = _contestants(hits)
     everyone = list(zip(hits.variants.tolist(), hits.song_ids.tolist(), strict=True))
-    assert [divmod(name, 1 << 32) for name in names[contestants].tolist()] == everyone
-    numbers, deltas, members, owners = _best_deltas(contestants, hits.deltas, MANY)
+    assert [(number // songs.size, songs[number % songs.size]) for number in contestants.tolist()] == everyone
+    numbers, deltas = _best_deltas(contestants, hits.deltas, MANY)
+    chosen, owners = _of(contestants, numbers)
+    assert numbers[owners].tolist() == contestants[chosen].tolist() == contestants.tolist(), "no limit, all of them"
+    agree = np.abs(hits.deltas - deltas[owners]) <= 1
+    members, owners = chosen[agree], owners[agree]
     independent = _independent_landmarks(hits, members, owners, numbers.size)
-    assert sorted(numbers.tolist()) == list(range(len(set(everyone))))
+    assert sorted(numbers.tolist()) == sorted(set(contestants.tolist()))
     for place, (number, delta) in enumerate(zip(numbers.tolist(), deltas.tolist(), strict=True)):
         own = [hit[1:] for hit in zip(contestants.tolist(), *_columns(hits), strict=True) if hit[0] == number]
         agreeing = [hit for hit in own if abs(hit[2] - delta) <= 1]
         assert delta == oracles.best_delta([hit[2] for hit in own])
         assert np.count_nonzero(owners == place) == len(agreeing)
         assert independent[place] == oracles.independent_landmarks(agreeing)
+
+
+def test_the_largest_are_those_of_a_stable_sort_whatever_the_limit():
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 50):
+        values = rng.integers(0, 6, size)
+        for limit in (1, 3, size, 2 * size):
+            assert _largest(values, limit).tolist() == np.argsort(-values, kind="stable")[:limit].tolist()
+
+
+def test_hits_of_a_few_contestants_are_found_among_those_of_many():
+    rng = np.random.default_rng(1)
+    contestants = rng.integers(0, 40, 500)
+    numbers = np.array([31, 2, 17])
+    chosen, owners = _of(contestants, numbers)
+    assert chosen.tolist() == [i for i, number in enumerate(contestants.tolist()) if number in (31, 2, 17)]
+    assert numbers[owners].tolist() == contestants[chosen].tolist()
 
 
 def _columns(hits: _Hits) -> list[list[int]]:

@@ -21,10 +21,9 @@ from dejavu.model import Postings, UInt32s
 DELTA_TOLERANCE = 1
 """Frames that a delta may be off: the grids of song and clip differ by up to half a frame at each end of a landmark."""
 
-_DELTA_BIAS = np.int64(1) << 31
+_DELTA_BITS = 33
+_DELTA_BIAS = np.int64(1) << (_DELTA_BITS - 1)
 """Makes deltas positive, so that they fit one sortable key with the number of who has them."""
-
-_SONG_MASK = 0xFFFFFFFF
 
 _RUNNERS_UP = 4
 _RUNNERS_UP_OF_VARIANTS = 16
@@ -84,23 +83,27 @@ def align(
     list of Alignment
         One for each song, the most surprising first.
     """
+    if not hashes.size:
+        return []
     hits = _join(postings, hashes, offsets, np.zeros(hashes.size, np.int64) if variants is None else variants)
     if not hits.deltas.size:
         return []
     clip_frames = int(offsets.max()) + 1
     # A contestant is a song under one variant; they are numbered so that number and delta fit one sortable key.
-    song_of, contestants = _contestants(hits)
+    songs, contestants = _contestants(hits)
     runners_up = _RUNNERS_UP if variants is None else _RUNNERS_UP_OF_VARIANTS
-    numbers, deltas, members, owners = _best_deltas(contestants, hits.deltas, runners_up * limit)
+    numbers, deltas = _best_deltas(contestants, hits.deltas, runners_up * limit)
+    chosen, owners = _of(contestants, numbers)
+    scatter = _scatter(owners, hits.song_offsets[chosen], numbers.size, clip_frames)
+    agree = np.abs(hits.deltas[chosen] - deltas[owners]) <= DELTA_TOLERANCE
+    members, owners = chosen[agree], owners[agree]
     independent = _independent_landmarks(hits, members, owners, numbers.size)
     aligned = _count_distinct(owners, hits.hashes[members], numbers.size)
     # A hash that agrees again and again is a loop; another song may hold the same one, as long and as steady.
-    surprises = surprise(
-        np.minimum(independent, aligned), *_scatter(contestants, hits.song_offsets, numbers, clip_frames)
-    )
+    surprises = surprise(np.minimum(independent, aligned), *scatter)
     if variants is not None:
         surprises = np.maximum(0.0, surprises - np.log10(int(variants.max()) + 1))
-    song_ids, of_variant = song_of[numbers] & _SONG_MASK, song_of[numbers] >> 32
+    song_ids, of_variant = songs[numbers % songs.size], numbers // songs.size
     best = _first_of_each(song_ids, np.argsort(-surprises, kind="stable"))[:limit]
     columns = (song_ids, deltas, aligned, surprises, of_variant)
     return [Alignment(*row) for row in zip(*(column[best].tolist() for column in columns), strict=True)]
@@ -110,11 +113,13 @@ def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s, variants: Int64
     """Every posting with every query landmark of its hash."""
     order = np.argsort(hashes, kind="stable")
     sorted_hashes = hashes[order]
-    first = np.searchsorted(sorted_hashes, postings.hashes, "left")
-    count = np.searchsorted(sorted_hashes, postings.hashes, "right") - first
+    begins = _begins(sorted_hashes)
+    distinct, counts = sorted_hashes[begins], np.diff(begins, append=hashes.size)
+    asked = np.minimum(np.searchsorted(distinct, postings.hashes), distinct.size - 1)
+    count = np.where(distinct[asked] == postings.hashes, counts[asked], 0)
     posting = np.repeat(np.arange(len(postings)), count)
     within = np.arange(posting.size) - np.repeat(np.cumsum(count) - count, count)
-    landmark = order[first[posting] + within]
+    landmark = order[begins[asked][posting] + within]
     song_offsets = postings.offsets[posting].astype(np.int64)
     return _Hits(
         hashes=postings.hashes[posting],
@@ -126,9 +131,10 @@ def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s, variants: Int64
 
 
 def _contestants(hits: _Hits) -> tuple[Int64s, Int64s]:
-    """The songs and variants that occur, as ``variant << 32 | song_id``, and for each hit the index of its own."""
-    found, index = np.unique(hits.variants << 32 | hits.song_ids, return_inverse=True)
-    return found, index
+    """The songs that occur, ascending, and each hit's contestant: ``variant * number of songs + place of the song``."""
+    ascending = np.sort(hits.song_ids)
+    songs = ascending[_begins(ascending)]
+    return songs, hits.variants * songs.size + np.searchsorted(songs, hits.song_ids)
 
 
 def _first_of_each(values: Int64s, order: Int64s) -> Int64s:
@@ -137,35 +143,52 @@ def _first_of_each(values: Int64s, order: Int64s) -> Int64s:
     return order[np.sort(first)]
 
 
-def _best_deltas(contestants: Int64s, deltas: Int64s, limit: int) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+def _best_deltas(contestants: Int64s, deltas: Int64s, limit: int) -> tuple[Int64s, Int64s]:
     """The delta with the most hits within DELTA_TOLERANCE, of the `limit` contestants with the most of such hits.
+
+    Keys are sorted and never put back into the order of the hits, which takes ten times as long; who needs the hits of
+    the few that are left looks for them (`_of`).
 
     Returns
     -------
     numbers, deltas : int64[m]
-        The contestants.
-    members, owners : int64[n]
-        Indices of the hits that agree, and for each the place of its contestant in `numbers`.
+        The contestants, those with the most first.
     """
-    keys = contestants << 32 | (deltas + _DELTA_BIAS)
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    distinct = keys[_begins(keys)]
-    first = np.searchsorted(keys, distinct - DELTA_TOLERANCE, "left")
-    last = np.searchsorted(keys, distinct + DELTA_TOLERANCE, "right")
-    agreeing = last - first
-    begins = _begins(distinct >> 32)
-    most = np.maximum.reduceat(agreeing, begins)
-    chosen = np.argsort(-most, kind="stable")[:limit]
+    keys = np.sort(contestants << _DELTA_BITS | (deltas + _DELTA_BIAS))
+    begins = _begins(keys)
+    distinct, counts = keys[begins], np.diff(begins, append=keys.size)
+    adjacent = np.diff(distinct) <= DELTA_TOLERANCE
+    agreeing = counts.copy()
+    agreeing[1:] += np.where(adjacent, counts[:-1], 0)
+    agreeing[:-1] += np.where(adjacent, counts[1:], 0)
+    begins = _begins(distinct >> _DELTA_BITS)
+    chosen = _largest(np.maximum.reduceat(agreeing, begins), limit)
     ends = np.append(begins[1:], distinct.size)[chosen]
     best = np.array([begin + np.argmax(agreeing[begin:end]) for begin, end in zip(begins[chosen], ends, strict=True)])
-    sizes = agreeing[best]
-    owners = np.repeat(np.arange(best.size), sizes)
-    members = order[np.repeat(first[best] - (np.cumsum(sizes) - sizes), sizes) + np.arange(owners.size)]
-    return distinct[best] >> 32, (distinct[best] & 0xFFFFFFFF) - _DELTA_BIAS, members, owners
+    return distinct[best] >> _DELTA_BITS, (distinct[best] & ((1 << _DELTA_BITS) - 1)) - _DELTA_BIAS
 
 
-def _begins(ascending: Int64s) -> Int64s:
+def _largest(values: Int64s, limit: int) -> Int64s:
+    """Indices of the `limit` largest values, the largest first and of equal ones the first first."""
+    if values.size > limit:
+        least = np.partition(values, values.size - limit)[values.size - limit]
+        more, equal = np.flatnonzero(values > least), np.flatnonzero(values == least)
+        candidates = np.sort(np.concatenate((more, equal[: limit - more.size])))
+    else:
+        candidates = np.arange(values.size)
+    return candidates[np.argsort(-values[candidates], kind="stable")]
+
+
+def _of(contestants: Int64s, numbers: Int64s) -> tuple[Int64s, Int64s]:
+    """Which of the hits, each of a contestant, are of these `numbers`: indices, and the place in `numbers` of each."""
+    order = np.argsort(numbers)
+    ascending = numbers[order]
+    place = np.minimum(np.searchsorted(ascending, contestants), ascending.size - 1)
+    chosen = np.flatnonzero(ascending[place] == contestants)
+    return chosen, order[place[chosen]]
+
+
+def _begins(ascending: NDArray[np.integer]) -> Int64s:
     """Where each run of equal values begins; what is sorted need not be sorted again, nor hashed, to be told apart."""
     changes = np.empty(ascending.size, bool)
     changes[:1] = True
@@ -201,15 +224,15 @@ def _count_distinct(owners: Int64s, values: UInt32s, n_owners: int) -> Int64s:
 
 
 def _scatter(
-    contestants: Int64s, song_offsets: Int64s, numbers: Int64s, clip_frames: int
+    owners: Int64s, song_offsets: Int64s, n_owners: int, clip_frames: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What chance has to work with for each of `numbers`: hits expected in one window of deltas, and how many deltas.
+    """What chance has to work with for each owner: hits expected in one window of deltas, and how many deltas.
 
-    contestants, song_offsets : int64[hits], of every hit.
+    owners, song_offsets : int64[hits], of all hits of the owners.
     """
-    count = np.bincount(contestants)[numbers]
-    highest = np.zeros(int(contestants.max()) + 1, np.int64)
-    np.maximum.at(highest, contestants, song_offsets)
+    count = np.bincount(owners, minlength=n_owners)
+    highest = np.zeros(n_owners, np.int64)
+    np.maximum.at(highest, owners, song_offsets)
     # The last hit of a song is before its end by a spacing of hits; offsets of hits count from 0, the song's start.
-    deltas = highest[numbers] * (1 + 1 / count) + clip_frames
+    deltas = highest * (1 + 1 / count) + clip_frames
     return count * (2 * DELTA_TOLERANCE + 1) / deltas, deltas

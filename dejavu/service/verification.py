@@ -26,7 +26,7 @@ _MARGIN_FRAMES = 8
 _CLOSELY = 8
 """Of the alignments, how many are fitted: more than TOPN, since fitting may change their order."""
 
-_LEAST_SURPRISE = 2.0
+_LEAST_SURPRISE = 3.0
 """What is less surprising before it is fitted passes in no catalogue, however small."""
 
 _FIT_GAIN = 3.0
