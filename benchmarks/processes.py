@@ -33,11 +33,20 @@ def machine_cpu_seconds() -> float:
 
 def peak_resident_bytes(pid: int) -> int:
     """The most memory a process has had so far; 0 where it is gone."""
+    return _status_bytes(pid, "VmHWM:")
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process has now; 0 where it is gone."""
+    return _status_bytes(pid, "VmRSS:")
+
+
+def _status_bytes(pid: int, name: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
 def reset_peak(pid: int) -> None:

@@ -100,9 +100,13 @@ class ClickHouseServer(ServerProcess):
             return False
         return True
 
-    def execute(self, statement: str, database: str = "default", **values: Any) -> list[tuple[Any, ...]]:
+    def execute(
+        self, statement: str, database: str = "default", patience_seconds: float = 10, **values: Any
+    ) -> list[tuple[Any, ...]]:
         """Run a statement as a user that may do everything."""
-        with Client(HOST, port=self.port, database=database, connect_timeout=2, send_receive_timeout=10) as client:
+        with Client(
+            HOST, port=self.port, database=database, connect_timeout=2, send_receive_timeout=patience_seconds
+        ) as client:
             rows: list[tuple[Any, ...]] = client.execute(statement, values)
         return rows
 

@@ -215,7 +215,7 @@ class DriverContract(UpkeepContract, PeaksContract):
         assert [result.recv() for result, _ in ends] == [[], []]
         join(readers)
 
-    def testkilling_a_writer_leaves_only_whole_songs_and_all_acknowledged_ones(
+    def test_killing_a_writer_leaves_only_whole_songs_and_all_acknowledged_ones(
         self, driver: Driver, opener: Opener
     ) -> None:
         acknowledgements, end = processes.Pipe(duplex=False)

@@ -122,17 +122,16 @@ def align(
             if asked == stored:
                 hits.setdefault((song_id, variant), []).append((stored, song_offset, song_offset - offset))
     clip_frames = max(offsets.tolist(), default=0) + 1
-    chances = 1 + max(of_clip, default=0)
     best: dict[int, tuple[tuple[float, int, int], Alignment]] = {}
     for (song_id, variant), own in hits.items():
-        found, agreeing = _alignment(song_id, own, clip_frames, chances)
+        found, agreeing = _alignment(song_id, own, clip_frames)
         order = (found.surprise, agreeing, -variant)
         if song_id not in best or order > best[song_id][0]:
             best[song_id] = order, replace(found, variant=variant)
     return {song_id: found for song_id, (_, found) in best.items()}
 
 
-def _alignment(song_id: int, hits: list[Hit], clip_frames: int, chances: int) -> tuple[Alignment, int]:
+def _alignment(song_id: int, hits: list[Hit], clip_frames: int) -> tuple[Alignment, int]:
     """And how many hits agree."""
     delta = best_delta([delta for _, _, delta in hits])
     agreeing = [hit for hit in hits if abs(hit[2] - delta) <= DELTA_TOLERANCE]
@@ -141,8 +140,7 @@ def _alignment(song_id: int, hits: list[Hit], clip_frames: int, chances: int) ->
     expected = len(hits) / deltas * (2 * DELTA_TOLERANCE + 1)
     hashes = len({stored for stored, _, _ in agreeing})
     telling = min(hashes, independent_landmarks(agreeing))
-    surprised = max(0.0, surprise(telling, expected, deltas) - math.log10(chances))
-    return Alignment(song_id, delta, hashes, surprised), len(agreeing)
+    return Alignment(song_id, delta, hashes, surprise(telling, expected, deltas)), len(agreeing)
 
 
 def best_delta(deltas: list[int]) -> int:

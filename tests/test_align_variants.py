@@ -1,4 +1,4 @@
-"""A query asked in several variants: songs agree with one of them, and each is a chance to agree by accident."""
+"""A query asked in several variants: songs agree with one of them."""
 
 from __future__ import annotations
 
@@ -61,21 +61,12 @@ def test_landmarks_of_different_variants_never_agree():
         assert found.aligned_hashes == len(own) == 90 // parts
 
 
-@pytest.mark.parametrize("variants", [2, 10, 231])
-def test_each_variant_is_one_more_chance_to_agree_by_accident(variants):
+def test_other_variants_change_nothing_about_one():
     clip = melody(40, 300, seed=21)
     rows = stored(clip, 5, later=900)
     unknown = next(hash_ for hash_ in random_hashes(np.random.default_rng(22), 99) if hash_ not in dict(clip))
     (alone,) = align_rows(rows, clip)
-    (among_others,) = align_variants(rows, [*clip, (unknown, 0)], [0] * 40 + [variants - 1])
-    assert alone.surprise - among_others.surprise == pytest.approx(np.log10(variants))
-    assert replace(among_others, surprise=alone.surprise) == alone
-
-
-def test_surprise_is_never_below_nothing_however_many_variants():
-    for seed in range(60, 80):
-        rows, pairs = random_case(seed)
-        assert all(a.surprise >= 0 for a in align_variants(rows, pairs, [MOST_VARIANTS - 1] * len(pairs)))
+    assert align_variants(rows, [*clip, (unknown, 0)], [0] * 40 + [MOST_VARIANTS - 1]) == [alone]
 
 
 def test_a_single_variant_is_the_query_as_it_is():

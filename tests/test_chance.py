@@ -8,7 +8,8 @@ import pytest
 from scipy.special import logsumexp, pdtrc
 from scipy.stats import poisson
 
-from dejavu.matching.chance import poisson_surprise, surprise, weight_of_evidence
+from dejavu.config import settings
+from dejavu.matching.chance import combined, poisson_surprise, surprise, weight_of_evidence
 
 LANDMARKS = np.array([1, 2, 3, 5, 8, 13, 40, 150, 1000])
 EXPECTED = np.array([1e-6, 0.003, 0.1, 0.9, 1.0, 2.5, 30.0, 140.0, 990.0])
@@ -118,25 +119,37 @@ def test_nothing_expected_and_nothing_come_is_no_surprise():
 # --- Weighing one by one ----------------------------------------------------------------------------------------------
 
 
+def weights_of(ratios: np.ndarray) -> np.ndarray:
+    """Of a whole table of peaks and places."""
+    peaks, places = np.nonzero(ratios)
+    return weight_of_evidence(ratios[peaks, places], places, *ratios.shape)
+
+
 def test_weight_is_the_logarithm_of_the_likelihood_ratio_under_the_best_survival():
     rng = np.random.default_rng(1)
     ratios = rng.exponential(1.0, (40, 7)) * (rng.random((40, 7)) < 0.4)
     survivals = np.array([0.03, 0.06, 0.12, 0.2, 0.35, 0.5, 0.7, 0.9])[:, None, None]
     exact = np.log10(1 - survivals + survivals * ratios).sum(axis=1).max(axis=0)
-    assert weight_of_evidence(ratios) == pytest.approx(exact)
+    assert weights_of(ratios) == pytest.approx(exact)
 
 
 def test_nothing_seen_weighs_less_than_nothing_and_a_copy_as_much_as_it_has_peaks():
-    weights = weight_of_evidence(np.repeat([[0.0, 1.0, 100.0]], 50, axis=0))
+    weights = weights_of(np.repeat([[0.0, 1.0, 100.0]], 50, axis=0))
     assert weights[0] < weights[1] == pytest.approx(0)
     assert weights[2] == pytest.approx(50 * np.log10(0.1 + 90))
-    assert weight_of_evidence(np.empty((0, 3))).tolist() == [0, 0, 0]
+    assert weights_of(np.empty((0, 3))).tolist() == [0, 0, 0]
 
 
 def test_chance_reaches_a_weight_no_more_often_than_it_says():
     rng = np.random.default_rng(2)
     # Every peak is seen one time in twenty by chance, and is then twenty times as likely to be the song's.
-    ratios = 20.0 * (rng.random((60, 20_000)) < 0.05)
-    weights = weight_of_evidence(ratios)
+    weights = weights_of(20.0 * (rng.random((60, 20_000)) < 0.05))
     for least in (1, 2, 3):
         assert np.mean(weights >= least) <= 10.0**-least
+
+
+def test_every_way_a_clip_is_looked_for_is_one_more_chance_to_agree():
+    plain = combined(8.0, 5.0)
+    assert plain == pytest.approx(settings.LANDMARK_WEIGHT * 8 + 5)
+    assert combined(8.0, 5.0, 100) == pytest.approx(plain - 2)
+    assert combined(0.5, 1.0, 109) == 0, "never less than no surprise"

@@ -13,13 +13,14 @@ import signals
 from scipy.signal import resample_poly
 from sound_catalogue import filled, path_of, sha1_of
 
+from dejavu.config import settings
 from dejavu.config.settings import FIRST_ASK_HASHES
 from dejavu.errors import InstancesUnavailable, StoreUnavailable
 from dejavu.fingerprint.extract import extract_query, extract_reference
 from dejavu.model import Fingerprints, Query
 from dejavu.service.instance import Instance
 from dejavu.service.probe import plain_probe, scaled_probe
-from dejavu.service.search import Search, search
+from dejavu.service.search import Search, _commonness, search
 
 SONGS = 4
 SONG_SECONDS = 20.0
@@ -92,6 +93,26 @@ def test_of_an_instance_that_holds_much_less_is_asked(instances, tmp_path):
     assert instances[0].fingerprints_held == 2_000_000_000
     many = search(instances, clip_of(1), 0)
     assert 0 < many.asked_hashes < few.asked_hashes
+
+
+def test_the_second_step_goes_by_what_the_first_has_brought(instances, tmp_path, monkeypatch):
+    """Where far fewer postings come than are expected of so much music, more can be asked."""
+    query = extract_query([signals.song(5.0, seed=999)])
+    honest = search(instances, query, 0)
+    with closing(sqlite3.connect(path_of(tmp_path, 0, INSTANCES))) as connection, connection:
+        connection.execute("UPDATE song SET total_hashes = 1000000000")
+    instances[0].count()
+    assert search(instances, query, 0).asked_hashes > 0.9 * honest.asked_hashes
+    # And where all that may be asked for has come, nothing more is asked.
+    monkeypatch.setattr(settings, "ASK_POSTINGS", 1)
+    assert search(instances, query, 0).asked_hashes <= FIRST_ASK_HASHES
+
+
+@pytest.mark.parametrize(
+    ("postings", "expected", "commonness"), [(0, 0.0, 1.0), (3, 0.5, 1.0), (120_000, 60_000.0, 2.0), (0, 60_000.0, 0.0)]
+)
+def test_how_common_a_clip_is_shows_in_the_postings_that_come(postings, expected, commonness):
+    assert _commonness(postings, expected) == pytest.approx(commonness, abs=0.02)
 
 
 @pytest.mark.parametrize("change", [0, 12])

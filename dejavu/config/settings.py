@@ -151,37 +151,37 @@ SCALED_PAIRS = 100
 SCALED_LEAST_PAIRS = 20
 SCALED_HASHES_PER_PAIR = 36
 """Landmarks of a clip that are scaled: of its 24 most salient peaks a second with 4 targets each, the 100 best pairs,
-or in a large catalogue as many as bring ASK_POSTINGS under all warps, each of them having so many different hashes."""
+or in a large catalogue as many as bring SCALED_POSTINGS under all warps; each has so many different hashes."""
 
 # --- Answers --------------------------------------------------------------------------------------------------------
 
 TOPN = 3
 """Results in an answer, at most."""
 
-LANDMARK_WEIGHT = 0.75
+LANDMARK_WEIGHT = 0.5
 """How much of the surprise in landmarks counts beside that in peaks. Music repeats itself, so that landmarks agree by
-accident in heaps: ten times fewer of the best wrong songs have two decades more of it, and of peaks one decade. Where
-both count alike, the threshold for one false answer in a thousand finds a point less in 2000 songs."""
+accident in heaps; where both count alike, the threshold for one false answer in a thousand finds a point less in 20,000
+songs."""
 
-CHANCE_DISPERSION = 2.4
+CHANCE_DISPERSION = 1.6
 """What both together are divided by, for what is left of that: with ten times as many songs, the surprise that one
-unknown clip in a thousand reaches grows by two and a half decades."""
+unknown clip in a hundred reaches grows by one and a half decades, measured from 192 to 20,192."""
 
-MATCH_SCORE = 0.9
-"""What a match has to reach. The tails of the scores of 612 clips of unknown recordings have one in a thousand at 0.74
-among 192 songs and at 1.07 with 2000 synthetic ones; the highest are 0.58 and 0.68."""
+MATCH_SCORE = 2.2
+"""What a match has to reach, in 192 songs a surprise of 7.2 and in 20,192 of 10.4. One in a thousand of 612 clips of
+unknown recordings has 7.2 and 10.0."""
 
 FEWEST_SONGS = 100
 """A smaller catalogue is judged as if it held so many: how accidents grow was measured from there on."""
 
-CERTAIN_SCORE = 2.6
+CERTAIN_SCORE = 4.7
 """Of a first step: four decades less likely than a match has to be, so that asking more would not change it."""
 
 SETTLED_PEAK_SHARE = 0.5
 """Of the song's peaks. A clip that is surely of a song but has fewer may be noisy, or was played at another speed."""
 
-EVEN_SCORE = 0.44
-CONFIDENCE_SLOPE = 3.55
+EVEN_SCORE = 1.75
+CONFIDENCE_SLOPE = 2.1
 """Confidence is logistic in the score, even at the first and this steep, fitted to answers of known outcome
 (`benchmarks/calibration.py`)."""
 
@@ -223,9 +223,12 @@ most telling ones, and decide most clips on their own. Music is full of the note
 as many postings come as are expected of any music."""
 
 ASK_HASHES = 4096
-ASK_POSTINGS = 150_000
-"""The same for both steps. Twice as many hashes find no more clips of 3 to 10 s; of a hundred noisy clips in 20,000
-songs, this many postings lose one or two."""
+ASK_POSTINGS = 800_000
+"""The same for both steps; by then it is known how many times as many postings this clip brings. Twice as many hashes
+find no more clips of 3 to 10 s; half as many postings lose two noisy clips in a hundred among 20,000 songs."""
+
+SCALED_POSTINGS = 400_000
+"""The same for a clip that is looked for at other speeds."""
 
 FIRST_CANDIDATES = 6
 """Songs that an instance looks closely at in the first step. It is to tell what is certain, and that stands out."""

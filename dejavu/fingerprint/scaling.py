@@ -21,7 +21,7 @@ from dejavu.model import ClipPeaks, UInt32s, Warp
 Floats = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 
-_PAIR_POSTINGS = settings.ASK_POSTINGS / settings.SCALED_HASHES_PER_PAIR
+_PAIR_POSTINGS = settings.SCALED_POSTINGS / settings.SCALED_HASHES_PER_PAIR
 """Postings that the pairs may be expected to bring as they are."""
 
 

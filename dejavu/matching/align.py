@@ -75,8 +75,9 @@ def align(
     limit : int
         How many songs to return, at most.
     variants : int64[n], optional
-        Which variant of the query each landmark is of, 0 and up. Landmarks of different variants do not agree, and each
-        variant is one more chance to agree by accident.
+        Which variant of the query each landmark is of, 0 and up. Landmarks of different variants do not agree. Each
+        variant is one more chance to agree by accident, which whoever judges has to take into account
+        (`chance.combined`).
 
     Returns
     -------
@@ -101,8 +102,6 @@ def align(
     aligned = _count_distinct(owners, hits.hashes[members], numbers.size)
     # A hash that agrees again and again is a loop; another song may hold the same one, as long and as steady.
     surprises = surprise(np.minimum(independent, aligned), *scatter)
-    if variants is not None:
-        surprises = np.maximum(0.0, surprises - np.log10(int(variants.max()) + 1))
     song_ids, of_variant = songs[numbers % songs.size], numbers // songs.size
     best = _first_of_each(song_ids, np.argsort(-surprises, kind="stable"))[:limit]
     columns = (song_ids, deltas, aligned, surprises, of_variant)

@@ -60,7 +60,9 @@ def poisson_surprise(counts: NDArray[np.int64], expected: NDArray[np.float64]) -
     return surprises
 
 
-def weight_of_evidence(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+def weight_of_evidence(
+    ratios: NDArray[np.float64], places: NDArray[np.int64], n_peaks: int, n_places: int
+) -> NDArray[np.float64]:
     """How much what is seen at a song's peaks speaks for the song, for each of several places of the clip in it.
 
     Each of the song's peaks has survived in the clip with some probability, and else shows what chance shows. At each
@@ -68,30 +70,37 @@ def weight_of_evidence(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    ratios : float64[peaks, places]
-        How much likelier what is seen there is if the peak has survived than by chance; 0 where nothing is. For a song
-        that has nothing to do with the clip each is 1 on average.
+    ratios : float64[n]
+        For every peak of which something is seen at a place: how much likelier that is if it has survived than by
+        chance. For a song that has nothing to do with the clip that is 1 on average, with 0 for what is not seen.
+    places : int64[n]
+        At which place that is, from 0 to n_places - 1; for each place a peak occurs once.
+    n_peaks, n_places : int
+        Peaks of the song, seen or not, and places.
 
     Returns
     -------
-    float64[places]
+    float64[n_places]
         The decimal logarithm of the likelihood ratio: the "bans" of Good, "Probability and the Weighing of Evidence"
         (1950). The probability that chance reaches w is at most 10 to the minus w (Markov's inequality), but for the
         choice among survivals, and as far as peaks come independently.
     """
-    peaks, places = np.nonzero(ratios)
-    seen = ratios[peaks, places]
-    weights = np.full(ratios.shape[1], -np.inf)
+    weights = np.full(n_places, -np.inf)
     for survival in _SURVIVALS:
-        lost = np.log10(1 - survival)
-        gains = np.log10(1 - survival + survival * seen) - lost
-        np.maximum(weights, ratios.shape[0] * lost + np.bincount(places, gains, weights.size), out=weights)
-    return weights
+        # A peak of which nothing is seen is lost; what is seen of others adds to that.
+        gains = np.log1p(ratios * (survival / (1 - survival)))
+        lost = n_peaks * np.log(1 - survival)
+        np.maximum(weights, lost + np.bincount(places, gains, n_places), out=weights)
+    in_decades: NDArray[np.float64] = weights / np.log(10)
+    return in_decades
 
 
-def combined(landmarks: float, peaks: float) -> float:
-    """The surprise of a candidate whose landmarks and whose peaks are this surprising."""
-    return settings.LANDMARK_WEIGHT * landmarks + peaks
+def combined(landmarks: float, peaks: float, ways: int = 1) -> float:
+    """The surprise of a candidate whose landmarks and whose peaks are this surprising.
+
+    ways : in how many ways, each at a speed and pitch of its own, the clip was looked for; each is a chance to agree.
+    """
+    return max(0.0, settings.LANDMARK_WEIGHT * landmarks + peaks - math.log10(ways))
 
 
 def catalogue_score(surprise_of_one: float, songs: int) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dejavu.matching.chance import poisson_surprise, weight_of_evidence
 from dejavu.matching.placement import (
@@ -95,43 +94,55 @@ def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
     own = own_peaks(stored, clip, placement)
     if not len(own):
         return 0.0
-    found = _found_at_places(own, frames, bins)
+    peaks, places, seen = _seen_at_places(own, frames, bins)
+    away = _ELSEWHERE[places]
+    elsewhere = np.bincount(peaks[away], seen[away], len(own))
     expected = _expected(own, frames, bins)
-    by_chance = found[:, _ELSEWHERE].sum(axis=1) + _MODEL_PLACES * np.maximum(expected, _LEAST_IN_BOX / frames.size)
-    weights = weight_of_evidence(found / (by_chance / (_places(own, frames) + _MODEL_PLACES))[:, None])
+    chance = elsewhere + _MODEL_PLACES * np.maximum(expected, _LEAST_IN_BOX / frames.size)
+    ratios = seen * ((_places(own, frames) + _MODEL_PLACES) / chance)[peaks]
+    weights = weight_of_evidence(ratios, places, len(own), _PLACES)
     weight = weights[_REACH_FRAMES] - max(0.0, weights[_ELSEWHERE].max())
-    return max(0.0, min(float(weight), 2 * _surprise_over_elsewhere(found > 0, expected)))
+    counted = _surprise_over_elsewhere(np.bincount(places, minlength=_PLACES), _met_by_chance(expected))
+    return max(0.0, min(float(weight), 2 * counted))
 
 
-def _surprise_over_elsewhere(met_at: NDArray[np.bool_], expected: Floats) -> float:
+def _surprise_over_elsewhere(counts: Int64s, by_chance: float) -> float:
     """How unlikely it is that as many peaks are met where as many as elsewhere would be.
 
-    met_at : bool[peaks, places]; expected : float64[peaks], of those in each box by chance.
+    counts : int64[places], of peaks that are met; by_chance : how many would be if nothing repeated itself.
     """
-    counts = np.count_nonzero(met_at, axis=0)
     most = float(counts[_ELSEWHERE].max())
-    by_chance = max(_met_by_chance(expected), most - _SELECTION_DEVIATIONS * most**0.5)
-    return float(poisson_surprise(counts[_REACH_FRAMES], np.array(by_chance)))
+    expected = max(by_chance, most - _SELECTION_DEVIATIONS * most**0.5)
+    return float(poisson_surprise(counts[_REACH_FRAMES], np.array(expected)))
 
 
 def _met_by_chance(expected: Floats) -> float:
     return float(-np.expm1(-expected).sum())
 
 
-def _found_at_places(own: Stretch, frames: Floats, bins: Floats) -> Floats:
+def _seen_at_places(own: Stretch, frames: Floats, bins: Floats) -> tuple[Int64s, Int64s, Floats]:
     """What the clip has at each of the song's peaks if the song is moved by -_REACH_FRAMES, …, 0, …, _REACH_FRAMES.
 
-    Returns float64[peaks, places]; a clip's peak counts by how close its bin is, and on average as 1.
+    Returns
+    -------
+    peaks, places : int64[n]
+        The song's peaks and the places, from 0 to _PLACES - 1, where there is anything; no pair occurs twice.
+    seen : float64[n]
+        How much: each of the clip's peaks there counts by how close its bin is, and on average as 1.
     """
-    of_song, of_clip = met(own, bins, *near(frames, own.frames, _REACH_FRAMES + NEAR_FRAMES), NEAR_BINS)
-    off = own.frames[of_song] - frames[of_clip]
-    closeness = _closeness((own.bins[of_song] - bins[of_clip]) / NEAR_BINS)
-    found = np.zeros(len(own) * _PLACES)
-    for place in (np.floor(off), np.floor(off) + 1):  # of all whole numbers of frames, those that the pair is near at
-        within = np.abs(place) <= _REACH_FRAMES
-        cells = of_song[within] * _PLACES + place[within].astype(np.int64) + _REACH_FRAMES
-        found += np.bincount(cells, closeness[within], found.size)
-    return found.reshape(len(own), _PLACES)
+    order = np.argsort(bins)
+    lowest, highest = near(bins[order], own.bins, NEAR_BINS)
+    count = highest - lowest
+    peaks = np.repeat(np.arange(len(own)), count)
+    of_clip = order[np.arange(peaks.size) - np.repeat(np.cumsum(count) - count - lowest, count)]
+    off = own.frames[peaks] - frames[of_clip]
+    closeness = _closeness((own.bins[peaks] - bins[of_clip]) / NEAR_BINS)
+    # Of all whole numbers of frames that the song may be moved by, those at which the pair is near.
+    moved = np.concatenate((np.floor(off), np.floor(off) + 1)).astype(np.int64) + _REACH_FRAMES
+    within = (moved >= 0) & (moved < _PLACES)
+    cells, cell = np.unique((np.tile(peaks, 2) * _PLACES + moved)[within], return_inverse=True)
+    seen: Floats = np.bincount(cell, np.tile(closeness, 2)[within]).astype(np.float64)
+    return cells // _PLACES, cells % _PLACES, seen
 
 
 def _closeness(off: Floats) -> Floats:

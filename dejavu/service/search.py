@@ -15,6 +15,9 @@ from dejavu.service.fan_out import ask_all
 from dejavu.service.instance import Instance, Sighting
 from dejavu.service.probe import Probe, plain_probe, scaled_probe
 
+_TELLING_POSTINGS = 1000.0
+"""Postings that have to be expected before what comes in their place says how common a clip's hashes are."""
+
 
 class Search:
     """What all instances together make of one clip, step by step.
@@ -23,12 +26,13 @@ class Search:
 
     ranking : what the candidates of all steps amount to.
     asked_hashes : distinct hashes that were looked up.
+    postings : what the last step had to align, at the instance with the most.
     look_up_seconds, align_seconds : of the slowest instance of each step.
     """
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         self.ranking = Ranking((), certain=False, settled=False)
-        self.asked_hashes = 0
+        self.asked_hashes = self.postings = 0
         self.look_up_seconds = self.align_seconds = 0.0
         self._sightings: dict[Instance, list[Sighting]] = {instance: [] for instance in instances}
         self._unavailable: list[Instance] = []
@@ -52,6 +56,7 @@ class Search:
         self.look_up_seconds += slowest.look_up_seconds
         self.align_seconds += slowest.align_seconds
         self.asked_hashes = slowest.asked.size if more else self.asked_hashes + slowest.asked.size
+        self.postings = max(len(sighting.postings) for sighting in steps)
         self.ranking = rank(self.candidates, self.songs_held)
 
     @property
@@ -69,19 +74,32 @@ class Search:
 def search(instances: Sequence[Instance], query: Query, max_speed_change_percent: int) -> Search:
     """Look for a clip until it is found beyond doubt, or nothing is left to ask; raises `InstancesUnavailable`."""
     held = max((instance.fingerprints_held for instance in instances), default=0)
-    ordered, postings = in_asking_order(query, held)
-    affordable = _affordable(postings, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS)
-    few = plain_probe(ordered, affordable, settings.FIRST_CANDIDATES)
-    all_ = plain_probe(ordered, _affordable(postings, settings.ASK_HASHES, settings.ASK_POSTINGS))
+    ordered, expected = in_asking_order(query, held)
+    few = plain_probe(
+        ordered,
+        _affordable(expected, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS),
+        settings.FIRST_CANDIDATES,
+    )
     found = Search(instances)
     found.ask(few)
+    commonness = _commonness(found.postings, float(expected[few.landmarks - 1]) if expected.size else 0.0)
+    all_ = plain_probe(ordered, _affordable(commonness * expected, settings.ASK_HASHES, settings.ASK_POSTINGS))
     if not found.ranking.certain and all_.landmarks > few.landmarks:
         found.ask(all_, more=True)
     if not found.ranking.settled and max_speed_change_percent:
-        scaled = scaled_probe(query, max_speed_change_percent, held)
+        scaled = scaled_probe(query, max_speed_change_percent, round(commonness * held))
         if scaled.hashes.size:
             found.ask(scaled)
     return found
+
+
+def _commonness(postings: int, expected: float) -> float:
+    """How many times as many postings come for a clip's hashes as are expected of any music.
+
+    A clip of a common key, with the notes that everything has, gets five times as many, and a noisy one as many as
+    expected. What a few expected postings say is not worth much.
+    """
+    return (postings + _TELLING_POSTINGS) / (expected + _TELLING_POSTINGS)
 
 
 def _affordable(postings: NDArray[np.float64], most_hashes: int, most_postings: int) -> int:

@@ -44,17 +44,19 @@ class Verified:
 
     peak_surprise : what that says for the song: by counting what agrees while the best place is looked for, and at last
         by weighing it (`matching.verify.evidence`).
+    ways : in how many ways the clip may have been played, of which this is one.
     """
 
     alignment: Alignment
     placement: Placement
     agreement: Agreement
     peak_surprise: float
+    ways: int
 
     @property
     def surprise(self) -> float:
         """How unlikely it is that an unrelated song agrees as well, of landmarks and peaks together."""
-        return combined(self.alignment.surprise, self.peak_surprise)
+        return combined(self.alignment.surprise, self.peak_surprise, self.ways)
 
     def candidate(self, song: Song, asked_hashes: int) -> Candidate:
         """The same for whoever judges it."""
@@ -77,7 +79,8 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     looked_at = []
     for found, place in placed:
         stored = _stored(packed, found.song_id, _stretches(probe.peaks, place))
-        looked_at.append((_compared(found, place, stored, probe.peaks), stored))
+        counted = agreement(stored, probe.peaks, place)
+        looked_at.append((Verified(found, place, counted, counted.surprise, len(probe.warps)), stored))
     looked_at.sort(key=lambda pair: pair[0].surprise, reverse=True)
     improve = _fitted if probe.scaled else _adjusted
     return [
@@ -87,9 +90,10 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     ]
 
 
-def _compared(alignment: Alignment, place: Placement, stored: Peaks, clip: ClipPeaks) -> Verified:
-    found = agreement(stored, clip, place)
-    return Verified(alignment, place, found, found.surprise)
+def _moved(one: Verified, place: Placement, stored: Peaks, clip: ClipPeaks) -> Verified:
+    """The same at another place."""
+    counted = agreement(stored, clip, place)
+    return replace(one, placement=place, agreement=counted, peak_surprise=counted.surprise)
 
 
 def _judged(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
@@ -99,24 +103,24 @@ def _judged(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
 
 def _fitted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, moved from the nearest of the warps to how the clip was played."""
-    return _compared(one.alignment, _settled(stored, clip, one.placement), stored, clip)
+    return _moved(one, _settled(stored, clip, one.placement), stored, clip)
 
 
 def _adjusted(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, moved to where its peaks lie closest, at another speed or pitch where these say so clearly."""
     changed = _settled(stored, clip, one.placement)
     if changed.warp != UNCHANGED:
-        better = _compared(one.alignment, changed, stored, clip)
+        better = _moved(one, changed, stored, clip)
         if better.peak_surprise >= one.peak_surprise + _FIT_GAIN:
             return _closer(better, stored, clip)
-    moved = _compared(one.alignment, anchored(stored, clip, one.placement), stored, clip)
+    moved = _moved(one, anchored(stored, clip, one.placement), stored, clip)
     return moved if moved.peak_surprise >= one.peak_surprise else replace(one, placement=moved.placement)
 
 
 def _closer(one: Verified, stored: Peaks, clip: ClipPeaks) -> Verified:
     """The same, fitted for as long as that gains anything: a warp that nobody suspected is seldom met in one go."""
     for _ in range(_MOST_FITS):
-        again = _compared(one.alignment, _settled(stored, clip, one.placement), stored, clip)
+        again = _moved(one, _settled(stored, clip, one.placement), stored, clip)
         if again.peak_surprise <= one.peak_surprise:
             break
         one = again
