@@ -217,10 +217,11 @@ SONG_NAME_MAX_CHARACTERS = 500
 # --- Asking databases -------------------------------------------------------------------------------------------------
 
 FIRST_ASK_HASHES = 1000
-FIRST_ASK_POSTINGS = 60_000
+FIRST_ASK_POSTINGS = 20_000
 """Query hashes looked up in the first step, and postings they are expected to bring from one instance. They are the
-most telling ones, and decide most clips on their own. Music is full of the notes that a clip has, so that several times
-as many postings come as are expected of any music."""
+most telling ones, and decide most clips on their own: of 109 clips of 5 and 10 s in 20,192 songs as many as with three
+times the postings, in 0.43 of the time; with half of these, a tenth fewer. Music is full of the notes that a clip has,
+so that several times as many postings come as are expected of any music."""
 
 ASK_HASHES = 4096
 ASK_POSTINGS = 800_000
