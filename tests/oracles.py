@@ -222,22 +222,24 @@ def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
         return sum(1.75 - 1.5 * off / NEAR_BINS for off in offs if off <= NEAR_BINS)
 
     elsewhere = [place for place in range(-88, 89) if abs(place) > 4]
-    weights, counts = {}, {}
+    weights = {}
     by_chance = []
     for (frame, bin_), chance in zip(song, chances, strict=True):
         covered = [place for place in elsewhere if first <= frame - place <= last]
         total = sum(seen(frame, bin_, place) for place in elsewhere)
         by_chance.append((total + 60 * max(chance, 0.5 / len(heard))) / (len(covered) + 60))
-    for place in (0, *elsewhere):
-        found = [seen(frame, bin_, place) for frame, bin_ in song]
-        counts[place] = sum(value > 0 for value in found)
+    at = {place: [seen(frame, bin_, place) for frame, bin_ in song] for place in (0, *elsewhere)}
+    counts = {place: sum(value > 0 for value in found) for place, found in at.items()}
+    most = max(counts[place] for place in elsewhere)
+    usual_count = most - most**0.5
+    rhythm = max(1.0, usual_count / sum(1 - math.exp(-chance) for chance in by_chance))
+    for place, found in at.items():
         weights[place] = max(
-            sum(math.log10(1 - q + q * value / usual) for value, usual in zip(found, by_chance, strict=True))
+            sum(math.log10(1 - q + q * value / (rhythm * usual)) for value, usual in zip(found, by_chance, strict=True))
             for q in (0.03, 0.06, 0.12, 0.2, 0.35, 0.5, 0.7, 0.9)
         )
-    most = max(counts[place] for place in elsewhere)
-    usual_count = max(sum(1 - math.exp(-chance) for chance in chances), most - 2 * most**0.5)
-    counted = surprise(counts[0], max(usual_count, 1e-9), 1.0)
+    expected = max(sum(1 - math.exp(-chance) for chance in chances), usual_count)
+    counted = surprise(counts[0], max(expected, 1e-9), 1.0)
     weighed = weights[0] - max(0.0, max(weights[place] for place in elsewhere))
     return max(0.0, min(weighed, 2 * counted))
 

@@ -6,6 +6,7 @@ ten may survive, but one peak in three does, and by chance only one in ten or tw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +38,9 @@ _MODEL_PLACES = 60
 """How many such places the model of chance counts for. There are 168 where a clip is long, and next to a peak at its
 very start half of them, none of which may have anything."""
 
-_SELECTION_DEVIATIONS = 2.0
-"""The best of so many places stands out by two standard deviations of its count, in music that has no rhythm."""
+_SELECTION_DEVIATIONS = 1.0
+"""The best of so many places stands out by two standard deviations of its count in music that has no rhythm. Half of
+that is taken for luck, for music mostly has some."""
 
 _LEAST_IN_BOX = 0.5
 """Peaks that are near by chance at least, where the clip has none in those bins or none in those frames."""
@@ -86,9 +88,10 @@ def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
     Each peak of the song counts by how much better it is met here than by chance (`chance.weight_of_evidence`). Chance
     is what meets it up to two seconds earlier and later, so that a held note, which agrees wherever it is put, says
     little; where the clip has too little around it, what one would expect from the clip's peaks in these bins and these
-    frames is mixed in. From that is taken what the best of those other places reaches: a beat or a loop agrees as well
-    a bar later, and another song may have the same one. Where it is nothing but a beat, here and there differ by
-    accidents of many peaks, each worth much; so no more is believed than what counting them would make of it, twice.
+    frames is mixed in. Where two tunes keep the same time, all of them are met more often than that, as the best of
+    those other places shows. From the sum is taken what that place reaches: a beat or a loop agrees as well a bar
+    later, and another song may have the same one. Where it is nothing but a beat, here and there differ by accidents of
+    many peaks, each worth much; so no more is believed than what counting them would make of it, twice.
     """
     frames, bins = in_song(clip, placement)
     own = own_peaks(stored, clip, placement)
@@ -99,21 +102,23 @@ def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
     elsewhere = np.bincount(peaks[away], seen[away], len(own))
     expected = _expected(own, frames, bins)
     chance = elsewhere + _MODEL_PLACES * np.maximum(expected, _LEAST_IN_BOX / frames.size)
-    ratios = seen * ((_places(own, frames) + _MODEL_PLACES) / chance)[peaks]
-    weights = weight_of_evidence(ratios, places, len(own), _PLACES)
+    chance = chance / (_places(own, frames) + _MODEL_PLACES)
+    counts = np.bincount(places, minlength=_PLACES)
+    usual = _usual(counts)
+    rhythm = max(1.0, usual / _met_by_chance(chance))
+    weights = weight_of_evidence(seen / (rhythm * chance)[peaks], places, len(own), _PLACES)
     weight = weights[_REACH_FRAMES] - max(0.0, weights[_ELSEWHERE].max())
-    counted = _surprise_over_elsewhere(np.bincount(places, minlength=_PLACES), _met_by_chance(expected))
+    counted = float(poisson_surprise(counts[_REACH_FRAMES], np.array(max(_met_by_chance(expected), usual))))
     return max(0.0, min(float(weight), 2 * counted))
 
 
-def _surprise_over_elsewhere(counts: Int64s, by_chance: float) -> float:
-    """How unlikely it is that as many peaks are met where as many as elsewhere would be.
+def _usual(counts: Int64s) -> float:
+    """How many peaks are met where rhythm and harmony help, but for the luck of the best of many places.
 
-    counts : int64[places], of peaks that are met; by_chance : how many would be if nothing repeated itself.
+    counts : int64[places], of peaks that are met.
     """
     most = float(counts[_ELSEWHERE].max())
-    expected = max(by_chance, most - _SELECTION_DEVIATIONS * most**0.5)
-    return float(poisson_surprise(counts[_REACH_FRAMES], np.array(expected)))
+    return most - _SELECTION_DEVIATIONS * math.sqrt(most)
 
 
 def _met_by_chance(expected: Floats) -> float:
