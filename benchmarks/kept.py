@@ -22,8 +22,7 @@ KINDS = ("clickhouse", "2 clickhouse", "mariadb", "sqlite")
 
 _DATABASE = "scale"
 _BUFFER_POOL = "2G"
-"""InnoDB's cache. COMPONENTS asks for one that the table fits in: ten thousand tracks take 3 GB, of which a look-up
-needs the inner pages and some leaves."""
+"""InnoDB's cache. Past the size of it inserts slow down; ten thousand tracks take about 3 GB."""
 
 
 @dataclass(frozen=True, slots=True)
