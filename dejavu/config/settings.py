@@ -165,7 +165,8 @@ songs."""
 
 CHANCE_DISPERSION = 1.6
 """What both together are divided by, for what is left of that: with ten times as many songs, the surprise that one
-unknown clip in a hundred reaches grows by one and a half decades, measured from 192 to 20,192."""
+unknown clip in a hundred reaches grew by one and a half decades from 192 to 20,192, before being in step with a song
+counted as chance."""
 
 MATCH_SCORE = 2.0
 """What a match has to reach, in 192 songs a surprise of 6.9 and in 20,192 of 10.1. The highest that a wrong song has
