@@ -29,9 +29,10 @@ _PICTURES_A_SECOND = 10
 def music(
     seconds: float, *, sample_rate: int = 44_100, seed: int = 1, tempo: float = 1.0, pitch: float = 1.0
 ) -> Samples:
-    """Mono float32[n] like a tune: other notes with overtones every 150 ms, over a little noise. It never repeats.
+    """Mono float32[n] like a tune: other notes with overtones every 100 to 200 ms, over a little noise.
 
-    The same tune may be played with another `tempo`, which makes it that much shorter, and at another `pitch`.
+    It never repeats and has a rhythm of its own, so that two of them have no more in common than chance gives them. The
+    same tune may be played with another `tempo`, which makes it that much shorter, and at another `pitch`.
     """
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal(round(seconds * sample_rate), np.float32)
@@ -39,12 +40,14 @@ def music(
     signal = 0.003 * np.resize(noise, count)
     time = np.arange(round(0.3 * sample_rate), dtype=np.float32) / sample_rate
     fading = 0.08 * np.exp(-6 * time)
-    for start in range(0, count, round(0.15 / tempo * sample_rate)):
+    beginning = 0.0
+    while (start := round(beginning / tempo * sample_rate)) < count:
         length = min(count - start, time.size)
         for tone in rng.uniform(150, 1200, 3):
             for overtone in (1, 2, 3):
                 note = np.sin(2 * np.pi * pitch * tone * overtone * time[:length]) / overtone
                 signal[start : start + length] += fading[:length] * note
+        beginning += rng.uniform(0.1, 0.2)
     signal.setflags(write=False)
     return signal
 
