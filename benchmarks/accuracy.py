@@ -8,17 +8,15 @@ the default), with 95 % intervals, as tables, JSON and pictures. `benchmarks.com
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from benchmarks.answer_tables import answer_table, other_tables, recall_table
 from benchmarks.answers import Answer, Recall, calibration, false_answers, offset_errors, ratios, recall, times
+from benchmarks.asking import AT_A_TIME, answers_of
 from benchmarks.backgrounds import background_clips
 from benchmarks.catalogue import add_catalogue_options, filled
 from benchmarks.conditions import DEFAULT_RANGE_PERCENT, LEAD_IN_SECONDS, WIDE_RANGE_PERCENT, within_range
@@ -43,9 +41,6 @@ LEAST_REPEAT_SECONDS = 0.3
 
 PEERS_SEED = 1
 """Of the clips that other systems were measured on."""
-
-AT_A_TIME = 2
-"""Clips in flight, as on a machine with two cores."""
 
 
 def main() -> None:
@@ -114,19 +109,8 @@ def _recognise(clips: Sequence[Clip], options: argparse.Namespace) -> list[Answe
     with filled(recordings("reference"), options.catalogue, options.distractors) as deployment:
         if options.wide:
             deployment = replace(deployment, recognizing=_wide())
-        service = Service.open(deployment)
-
-        def ask(clip: Clip) -> Answer:
-            with clip.path.open("rb") as file:
-                began = time.perf_counter()
-                matches = service.recognize(file).matches
-            return Answer(clip, matches[0] if matches else None, time.perf_counter() - began)
-
-        try:
-            with ThreadPoolExecutor(AT_A_TIME) as threads:
-                return list(tqdm(threads.map(ask, clips), desc="recognising", total=len(clips), unit="clip"))
-        finally:
-            service.close()
+        with closing(Service.open(deployment)) as service:
+            return answers_of(service, clips)
 
 
 def _wide() -> RecognizingConfig:

@@ -66,7 +66,8 @@ def publish(
         (target.what, f"{target.value:.4g}", f"{'>=' if target.at_least else '<='} {target.bound:g}", _verdict(target))
         for target in targets
     ]
-    for table in (*tables, Table("What it is to reach", ("figure", "measured", "target", ""), goals)):
+    asked = [Table("What it is to reach", ("figure", "measured", "target", ""), goals)] if goals else []
+    for table in (*tables, *asked):
         print(f"{table}\n")
     document = {
         "benchmark": name,
