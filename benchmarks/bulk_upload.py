@@ -49,10 +49,10 @@ def main() -> None:
     tracks = make_files(options.tracks, options.seed)
     short = recordings("reference")
     figures = {
-        "2 x ClickHouse": _measured(_on_clickhouse, tracks, options.workers),
-        "MariaDB": _measured(_on_mariadb, tracks, options.workers),
-        "2 x SQLite": _measured(_on_sqlite, tracks, options.workers),
-        "2 x ClickHouse, recordings as they are": _measured(_on_clickhouse, short, options.workers),
+        "2 x ClickHouse": measured(on_clickhouse, tracks, options.workers),
+        "MariaDB": measured(on_mariadb, tracks, options.workers),
+        "2 x SQLite": measured(on_sqlite, tracks, options.workers),
+        "2 x ClickHouse, recordings as they are": measured(on_clickhouse, short, options.workers),
     }
     tables = [
         Table(
@@ -82,7 +82,8 @@ def main() -> None:
 
 
 @contextmanager
-def _on_clickhouse() -> Iterator[Setting]:
+def on_clickhouse() -> Iterator[Setting]:
+    """A service on two ClickHouse servers."""
     with ExitStack() as opened:
         servers = [opened.enter_context(private_clickhouse()) for _ in range(2)]
         server = opened.enter_context(service([server.database(DATABASE) for server in servers]))
@@ -90,22 +91,25 @@ def _on_clickhouse() -> Iterator[Setting]:
 
 
 @contextmanager
-def _on_mariadb() -> Iterator[Setting]:
+def on_mariadb() -> Iterator[Setting]:
+    """A service on a MariaDB."""
     with private_mariadb() as mariadb, service([mariadb.database(DATABASE)]) as server:
         yield Setting(server, [mariadb.process.pid])
 
 
 @contextmanager
-def _on_sqlite() -> Iterator[Setting]:
+def on_sqlite() -> Iterator[Setting]:
+    """A service on two SQLite files."""
     with tempfile.TemporaryDirectory(prefix="tunescout-bench-") as folder:
         files = [SqliteDatabase(Path(folder) / f"{index}.sqlite") for index in range(2)]
         with service(files) as server:
             yield Setting(server, [])
 
 
-def _measured(
+def measured(
     open_setting: Callable[[], AbstractContextManager[Setting]], files: Sequence[Recording], workers: int
 ) -> dict[str, Any]:
+    """Upload the files, so many at a time: how long that took, and whose the CPU time was."""
     with open_setting() as setting:
         server = setting.server
         decoders = server.decoders()

@@ -30,7 +30,7 @@ _MODULES_FOLDER = Path(dejavu.__path__[0]).parent
 _MEDIA_ERRORS: dict[str, type[MediaError]] = {kind.__name__: kind for kind in (UnsupportedMedia, NoAudio)}
 """What a worker may answer with."""
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
     # There are as many workers as CPUs.
@@ -42,6 +42,7 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+"""All of a worker's, whatever the service was started with."""
 """All of a worker's environment. The service's own may hold tokens and passwords."""
 
 _MAX_MESSAGE = 500
@@ -86,7 +87,7 @@ class Worker:
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     cwd=_MODULES_FOLDER,
-                    env=_ENVIRONMENT,
+                    env=ENVIRONMENT,
                 )
         except OSError:
             ours.close()
