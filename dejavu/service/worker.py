@@ -42,7 +42,6 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-"""All of a worker's, whatever the service was started with."""
 """All of a worker's environment. The service's own may hold tokens and passwords."""
 
 _MAX_MESSAGE = 500
