@@ -219,6 +219,7 @@ class Match:
 class Timings:
     """What the stages of one recognition took, in seconds: for request logs and benchmarks, never for clients.
 
+    wait : until it was this clip's turn.
     fingerprint : decoding and fingerprinting, with the wait for a free worker process.
     look_up : fetching postings and songs, on the slowest instance of each step.
     align : aligning, on the same instance.
@@ -226,6 +227,7 @@ class Timings:
     asked_hashes : how much of the query was looked up.
     """
 
+    wait: float
     fingerprint: float
     look_up: float
     align: float

@@ -100,7 +100,7 @@ def test_every_form_field_is_there() -> None:
 
 def test_every_field_of_a_recognition_is_there() -> None:
     match = Match(Song(1, "song", "0" * 40, 10), 0.9, 0, 1, 2, Warp(speed=1.02, pitch=1.01))
-    body = json.loads(Recognition("token", (match,), (), Timings(0, 0, 0, 0, 0)).to_json())
+    body = json.loads(Recognition("token", (match,), (), Timings(0, 0, 0, 0, 0, 0)).to_json())
     assert table(RECOGNIZE, "answer").keys() == body.keys() | match.to_wire().keys()
 
 

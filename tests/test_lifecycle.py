@@ -19,7 +19,8 @@ from processes import eventually, freeze
 from servers import DEADLINE_SECONDS, Server, make_config, wait_until_gone
 from wire import assert_error, post
 
-from dejavu.config.settings import KEEP_ALIVE_SECONDS, QUEUE_LIMIT, SERVER_THREADS
+from dejavu.config.settings import KEEP_ALIVE_SECONDS, OVERLOAD_RETRY_SECONDS, SERVER_THREADS
+from dejavu.service.recognizer import clip_places
 
 pytestmark = pytest.mark.server
 
@@ -103,11 +104,14 @@ class TestMany:
         decoders = own_server.decoders()
         for pid in decoders:
             freeze(pid)
-        room = len(decoders) + QUEUE_LIMIT
+        room = sum(clip_places())
         with ThreadPoolExecutor(room) as clients:
             answers = [clients.submit(own_server.recognize, too_short) for _ in range(room)]
-            eventually(lambda: own_server.get("/api/health").json()["workers"]["waiting"] == QUEUE_LIMIT)
-            assert_error(own_server.recognize(too_short), 503, "overloaded")
+            eventually(lambda: own_server.get("/api/health").json()["workers"]["waiting"] == room - len(decoders))
+            refused = own_server.recognize(too_short)
+            assert_error(refused, 503, "overloaded")
+            assert 1 <= int(refused.headers["Retry-After"]) <= OVERLOAD_RETRY_SECONDS
+            assert_error(own_server.recognize(b"", start="not read"), 503, "overloaded")
             assert_error(own_server.get(f"/api/fetch/{'a' * 20}"), 404, "unknown_token")
             for pid in decoders:
                 os.kill(pid, signal.SIGCONT)

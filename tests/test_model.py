@@ -12,7 +12,7 @@ from dejavu.model import UNCHANGED, ClipPeaks, Match, Peaks, Postings, Query, Re
 
 SONG = Song(song_id=4_000_000_001, name="Sigur Rós – ( ) \U0001f3b5", sha1="a9" * 20, total_hashes=3000)
 MATCH = Match(song=SONG, confidence=0.987654321, delta=1000, hashes_matched=120, input_hashes=500)
-TIMINGS = Timings(fingerprint=0.02, look_up=0.005, align=0.001, store=0.002, asked_hashes=500)
+TIMINGS = Timings(wait=0.01, fingerprint=0.02, look_up=0.005, align=0.001, store=0.002, asked_hashes=500)
 
 
 def test_match_has_the_fields_of_the_contract_rounded():

@@ -196,11 +196,23 @@ TASK_TIMEOUT_SECONDS = 600.0
 """What one file may take to decode and fingerprint: a 24 h recording needs about four minutes of one core."""
 
 QUEUE_WAIT_SECONDS = 10.0
-"""How long a request waits for a free worker before it is told that the service is overloaded."""
+"""How long a request waits for its turn, or for a free worker, before it is told that the service is overloaded."""
 
-QUEUE_LIMIT = 48
-"""Requests waiting for a worker at a time. Fewer than SERVER_THREADS, so that stored answers and the health route stay
-reachable."""
+QUEUE_LIMIT = 24
+"""Requests waiting for a worker at a time: songs to be added, and few clips, which wait for their turn elsewhere."""
+
+CLIPS_BESIDE_WORKERS = 3
+"""Clips that are worked on beside one for each worker: searched for while others are decoded. More would share the same
+cores, and look-ups that take long because the service is busy would count against their databases."""
+
+CLIPS_WAITING_PER_WORKER = 6
+"""Clips that may wait for their turn for each worker, 18 on two cores: twenty clients that ask all the time are never
+refused there, and whoever waits is answered within a second or two. In a longer queue everybody would only wait
+longer."""
+
+OVERLOAD_RETRY_SECONDS = 4
+"""After how many seconds at most a clip that was refused should come again, one at least: a full queue is through
+before."""
 
 WORKER_START_SECONDS = 60.0
 """What a worker process may take to start: a second, more on a machine that is busy with others."""
@@ -239,8 +251,9 @@ CANDIDATES_PER_INSTANCE = 30
 """Songs that an instance looks closely at. Of the clips whose song is among the best hundred, all but one in a hundred
 have it among these."""
 
-LANE_THREADS = 4
-"""Look-ups that one instance answers at a time, in each process; also bounds its connections."""
+LANE_THREADS = 6
+"""Look-ups that one instance answers at a time, in each process; also bounds its connections. On two cores as many as
+clips are worked on, so that none waits here."""
 
 LANE_WAITING = 60
 """Look-ups that may wait for one instance; more are told at once that it is not available."""
@@ -319,9 +332,9 @@ FORM_MAX_PARTS = 16
 # --- Server ---------------------------------------------------------------------------------------------------------
 
 SERVER_THREADS = 64
-"""Requests handled at a time, beside one for each worker. A thread waits: for the body of an upload, for a worker
-process, for a database. Few would let as many slow uploaders keep everybody out; 64 cost some megabytes. The CPU is
-shared out by the process pool, not by these."""
+"""Requests handled at a time, beside the clips that are in hand or wait for their turn. A thread waits: for the body of
+an upload, for a worker process, for a database. Few would let as many slow uploaders keep everybody out; 64 cost some
+megabytes. The CPU is shared out by the process pool, not by these."""
 
 SERVER_CONNECTIONS = 1000
 """Open connections, waiting and kept-alive ones included; more wait in the listen queue."""

@@ -14,11 +14,18 @@ from dejavu.errors import UnknownToken
 from dejavu.model import Recognition, Timings
 from dejavu.service.instance import Instance
 from dejavu.service.search import search
-from dejavu.service.workers import WorkerPool
+from dejavu.service.turnstile import Turnstile
+from dejavu.service.workers import WorkerPool, default_size
 from dejavu.store.results import ResultShards
 
 _TOKEN_LETTERS = string.ascii_letters + string.digits
 _TOKEN_LENGTH = 20
+
+
+def clip_places() -> tuple[int, int]:
+    """How many clips are worked on at a time, and how many more may wait."""
+    workers = default_size()
+    return workers + settings.CLIPS_BESIDE_WORKERS, workers * settings.CLIPS_WAITING_PER_WORKER
 
 
 class Recognizer:
@@ -33,6 +40,8 @@ class Recognizer:
         max_speed_change_percent: int = settings.MAX_SPEED_CHANGE_PERCENT,
     ) -> None:
         self._pool = pool
+        self._turnstile = Turnstile(*clip_places())
+        self.require_room = self._turnstile.require_room
         self._instances = instances
         self._results = results
         self._max_duration_seconds = max_duration_seconds
@@ -46,12 +55,19 @@ class Recognizer:
         A `duration_seconds` of None is all of it; the configured maximum holds in any case. Raises `MediaError`,
         `Overloaded`, and `InstancesUnavailable` where no instance, or no results database, can be asked.
         """
+        with self._turnstile.entered() as waited:
+            return self._recognize(file, start_seconds, duration_seconds, waited)
+
+    def _recognize(
+        self, file: BinaryIO, start_seconds: float, duration_seconds: float | None, waited: float
+    ) -> Recognition:
         began = time.perf_counter()
         query = self._pool.query(file, start_seconds, self._shortened(duration_seconds))
         fingerprinted = time.perf_counter()
         found = search(self._instances, query, self._max_speed_change_percent)
         searched = time.perf_counter()
         timings = Timings(
+            wait=waited,
             fingerprint=fingerprinted - began,
             look_up=found.look_up_seconds,
             align=found.align_seconds,
@@ -61,6 +77,11 @@ class Recognizer:
         recognition = Recognition(_new_token(), found.ranking.matches, found.unavailable, timings)
         self._results.put(recognition.token, recognition.to_json())
         return replace(recognition, timings=replace(timings, store=time.perf_counter() - searched))
+
+    @property
+    def waiting(self) -> int:
+        """How many clips wait for their turn."""
+        return self._turnstile.waiting
 
     def fetch(self, token: str) -> str:
         """The JSON text that was answered under this token; raises `UnknownToken`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from dejavu.config import settings
@@ -81,6 +81,8 @@ def _cache_on_wire(cache: CacheStatus | None) -> dict[str, object] | None:
 class Service:
     """The use cases over the parts they share: `recognize`, `fetch`, `fingerprint` and `find_song`.
 
+    `require_room` raises `Overloaded` where a clip would be refused, for whoever has not received it yet.
+
     Safe for several threads. Opened after a fork and never before, since it starts threads and processes.
     """
 
@@ -91,10 +93,12 @@ class Service:
         recognizer = Recognizer(pool, instances, results, limits.max_duration_seconds, limits.max_speed_change_percent)
         ingester = Ingester(pool, instances)
         self.recognize = recognizer.recognize
+        self.require_room = recognizer.require_room
         self.fetch = recognizer.fetch
         self.fingerprint = ingester.fingerprint
         self.find_song = ingester.find
         self._pool, self._instances, self._results = pool, instances, results
+        self._recognizer = recognizer
 
     @classmethod
     def open(cls, deployment: Deployment) -> Self:
@@ -118,10 +122,11 @@ class Service:
         """How every part is doing; instances that are up are asked, so that an idle service notices an outage too."""
         with suppress(InstancesUnavailable):
             ask_all(self._instances, lambda instance: instance.count(settings.HEALTH_MAX_AGE_SECONDS))
+        workers = self._pool.status()
         return Health(
             instances=tuple(instance.status() for instance in self._instances),
             results=tuple(self._results.status()),
-            workers=self._pool.status(),
+            workers=replace(workers, waiting=workers.waiting + self._recognizer.waiting),
         )
 
     def close(self) -> None:

@@ -60,6 +60,7 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
     @limiter.limit(limits.recognizing)
     def recognize() -> Response:
         """Say what is playing in the uploaded media."""
+        service.require_room()
         upload = receive_upload(request, deployment.recognizing.max_file_size_bytes)
         start = read_seconds(request, "start", above_zero=False) or 0.0
         duration = read_seconds(request, "duration", above_zero=True)

@@ -79,6 +79,7 @@ def _stages() -> str:
     if stages is None:
         return ""
     return (
-        f" fingerprint_ms={stages.fingerprint * 1000:.1f} look_up_ms={stages.look_up * 1000:.1f}"
+        f" wait_ms={stages.wait * 1000:.1f} fingerprint_ms={stages.fingerprint * 1000:.1f}"
+        f" look_up_ms={stages.look_up * 1000:.1f}"
         f" align_ms={stages.align * 1000:.1f} store_ms={stages.store * 1000:.1f} asked_hashes={stages.asked_hashes}"
     )

@@ -32,7 +32,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from dejavu.config import settings
 from dejavu.errors import ConfigError, TuneScoutError
-from dejavu.service.workers import default_size
+from dejavu.service.recognizer import clip_places
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._listener.detach()}",
             "worker_class": ServerWorker,
             "workers": 1,
-            "threads": settings.SERVER_THREADS + default_size(),
+            "threads": settings.SERVER_THREADS + sum(clip_places()),
             "worker_connections": settings.SERVER_CONNECTIONS,
             "keepalive": settings.KEEP_ALIVE_SECONDS,
             "timeout": settings.START_SECONDS,
