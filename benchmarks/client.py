@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from benchmarks.material import Clip, as_mp3, make_clips
 CLIP_SECONDS = 10.0
 
 _CONDITIONS = {"clean": "clean", "phone": "phone-like"}
+"""Those that clips are in if nothing else is said, and what kinds of clips are called after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ class Reply:
         return bool(results) and results[0]["song_name"] == clip.file.rpartition(".")[0]
 
 
-def make_requests(seed: int, per_kind: int) -> list[Request]:
-    """Clips of 10 s as MP3 with 128 kbit/s, at most so many of each kind: known and unknown, clean and phone-like."""
+def make_requests(seed: int, per_kind: int, conditions: Sequence[str] = tuple(_CONDITIONS)) -> list[Request]:
+    """Clips of 10 s as MP3 with 128 kbit/s, at most so many of each kind: known and unknown, in each condition."""
     found: dict[str, list[Clip]] = {}
-    for clip in make_clips(seed, 40, list(_CONDITIONS), [CLIP_SECONDS]):
-        kind = f"{'known' if clip.known else 'unknown'} {_CONDITIONS[clip.condition]}"
+    for clip in make_clips(seed, 40, conditions, [CLIP_SECONDS]):
+        kind = f"{'known' if clip.known else 'unknown'} {_CONDITIONS.get(clip.condition, clip.condition)}"
         found.setdefault(kind, []).append(clip)
     chosen = [(kind, clip) for kind, clips in sorted(found.items()) for clip in clips[:per_kind]]
     return [_prepare(kind, clip) for kind, clip in tqdm(chosen, desc="encoding clips", unit="clip")]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bulk_fill import fill_clickhouse
-from benchmarks.databases import ClickHouseServer, MariaDB
+from benchmarks.catalogue import upload
+from benchmarks.databases import ClickHouseServer, MariaDB, service
 from benchmarks.filling import fill
+from benchmarks.material import recordings
 from benchmarks.processes import resident_bytes
-from benchmarks.surrogates import Source
+from benchmarks.surrogates import Source, load_source
 from dejavu.config.database import Database, ServerDatabase, SqliteDatabase
 from dejavu.store.open import open_driver
 
@@ -45,6 +47,20 @@ class Store:
             return fill(driver, source, SEED, numbers)
         finally:
             driver.close()
+
+
+def fill_all(stores: Sequence[Store], source: Source, tracks: int) -> int:
+    """Share so many synthetic tracks out among the databases and store those that are missing; how many these were."""
+    return sum(store.fill(source, range(place, tracks, len(stores))) for place, store in enumerate(stores))
+
+
+def fill_up(stores: Sequence[Store], tracks: int) -> None:
+    """Store what is missing of a catalogue: the reference recordings, through the service, and the synthetic tracks."""
+    with service([store.database for store in stores]) as server:
+        upload(server, recordings("reference"))
+    if tracks and fill_all(stores, load_source(), tracks):
+        for store in stores:
+            store.tidy()
 
 
 @contextmanager
