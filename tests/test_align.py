@@ -23,7 +23,7 @@ from alignment import (
 
 from dejavu.config.settings import CHANCE_DISPERSION, MATCH_SCORE
 from dejavu.fingerprint.landmarks import pack
-from dejavu.matching.align import _best_deltas, _contestants, _Hits, _independent_landmarks, _largest, _of
+from dejavu.matching.align import _best_deltas, _Hits, _independent_landmarks, _largest, _of
 
 
 @pytest.mark.parametrize("base", [0, 100_000, (1 << 31) - 200])
@@ -43,28 +43,30 @@ def test_join_pairs_each_posting_with_each_landmark_of_its_hash(seed):
     variants = random_variants(seed, len(pairs))
     hits = join_rows(rows, pairs, variants)
     expected = [
-        (hash_, song, offset, offset - asked, variant)
+        (hash_, offset, offset - asked, variant << 32 | song)
         for hash_, song, offset in rows
         for (h, asked), variant in zip(pairs, variants, strict=True)
         if h == hash_
     ]
-    columns = (hits.hashes, hits.song_ids, hits.song_offsets, hits.deltas, hits.variants)
-    assert sorted(zip(*(column.tolist() for column in columns), strict=True)) == sorted(expected)
+    assert sorted(zip(*_columns(hits), hits.contestants.tolist(), strict=True)) == sorted(expected)
+
+
+def test_hashes_that_no_clip_has_meet_nothing():
+    hits = join_rows([(5 + (1 << 22), 1, 0), (5, 2, 9), ((1 << 32) - 1, 3, 0)], [(5, 4)], [0])
+    assert (hits.contestants.tolist(), hits.deltas.tolist()) == ([2], [5])
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_best_delta_and_its_landmarks_are_those_of_the_loop(seed):
     rows, pairs = random_case(seed)
     hits = join_rows(rows, pairs, random_variants(seed, len(pairs)))
-    songs, contestants = _contestants(hits)
-    everyone = list(zip(hits.variants.tolist(), hits.song_ids.tolist(), strict=True))
-    assert [(number // songs.size, songs[number % songs.size]) for number in contestants.tolist()] == everyone
+    contestants = hits.contestants
     numbers, deltas = _best_deltas(contestants, hits.deltas, MANY)
     chosen, owners = _of(contestants, numbers)
     assert numbers[owners].tolist() == contestants[chosen].tolist() == contestants.tolist(), "no limit, all of them"
     agree = np.abs(hits.deltas - deltas[owners]) <= 1
     members, owners = chosen[agree], owners[agree]
-    independent = _independent_landmarks(hits, members, owners, numbers.size)
+    independent = _independent_landmarks(hits.hashes(members), hits.song_offsets(members), owners, numbers.size)
     assert sorted(numbers.tolist()) == sorted(set(contestants.tolist()))
     for place, (number, delta) in enumerate(zip(numbers.tolist(), deltas.tolist(), strict=True)):
         own = [hit[1:] for hit in zip(contestants.tolist(), *_columns(hits), strict=True) if hit[0] == number]
@@ -82,6 +84,20 @@ def test_the_largest_are_those_of_a_stable_sort_whatever_the_limit():
             assert _largest(values, limit).tolist() == np.argsort(-values, kind="stable")[:limit].tolist()
 
 
+@pytest.mark.parametrize("limit", [1, 5, 20, MANY])
+@pytest.mark.parametrize("bits", [4, 30, 42, 55])
+def test_best_deltas_are_the_same_whatever_the_contestants_are_called(bits, limit):
+    rng = np.random.default_rng(bits)
+    deltas = rng.integers(-5, 200, 300)
+    deltas[0], few = 1 << 33, rng.integers(0, 12, 300)
+    names = np.sort(rng.choice(1 << bits, 12, replace=False))
+    numbers, best = _best_deltas(few, deltas, limit)
+    named, same = _best_deltas(names[few], deltas, limit)
+    assert (named.tolist(), same.tolist()) == (names[numbers].tolist(), best.tolist())
+    by_loop = {number: oracles.best_delta(deltas[few == number].tolist()) for number in range(12)}
+    assert [by_loop[number] for number in numbers.tolist()] == best.tolist()
+
+
 def test_hits_of_a_few_contestants_are_found_among_those_of_many():
     rng = np.random.default_rng(1)
     contestants = rng.integers(0, 40, 500)
@@ -89,10 +105,15 @@ def test_hits_of_a_few_contestants_are_found_among_those_of_many():
     chosen, owners = _of(contestants, numbers)
     assert chosen.tolist() == [i for i, number in enumerate(contestants.tolist()) if number in (31, 2, 17)]
     assert numbers[owners].tolist() == contestants[chosen].tolist()
+    alike = contestants + (rng.integers(0, 2, 500) << 16)
+    chosen, _ = _of(alike, numbers)
+    assert chosen.tolist() == [i for i, number in enumerate(alike.tolist()) if number in (31, 2, 17)]
 
 
 def _columns(hits: _Hits) -> list[list[int]]:
-    return [column.tolist() for column in (hits.hashes, hits.song_offsets, hits.deltas)]
+    """Hashes, song offsets and deltas."""
+    everything = np.arange(hits.deltas.size)
+    return [column.tolist() for column in (hits.hashes(everything), hits.song_offsets(everything), hits.deltas)]
 
 
 def test_landmarks_that_follow_from_others_do_not_count():

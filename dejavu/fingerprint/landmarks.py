@@ -21,6 +21,9 @@ _FRAMES_BITS = 6
 _BINS_BITS = 7
 _BINS_BIAS = 1 << (_BINS_BITS - 1)
 
+HASH_BITS = 9 + _BINS_BITS + _FRAMES_BITS
+"""Of which a hash consists; those above are 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
