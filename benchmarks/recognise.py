@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from benchmarks.catalogue import Server, served
 from benchmarks.client import CLIP_SECONDS, Client, Reply, Request, by_kind, make_requests
+from benchmarks.log_stages import log_lines
 from benchmarks.material import recordings
 from benchmarks.report import Table, Target, make_parser, percent, publish, quantiles
-from benchmarks.stages import log_lines
 from dejavu.audio.decode import decode
 from dejavu.config.settings import FIRST_ASK_HASHES
 from dejavu.fingerprint.extract import extract_query

@@ -1,9 +1,9 @@
 """What a catalogue costs as it grows to a hundred thousand tracks: time to an answer, postings, disk and memory.
 
-The real service over a private database, which is filled with the real recordings and with more and more synthetic
-tracks (`benchmarks.distractors` shows that these are as hard on a catalogue as real ones). At each size one client
-sends clips of 10 s, first with all caches dropped and then warm. Databases stay in a folder; what is there is not
-stored again, so that a run goes on where another was broken off.
+The real service over a private database for each size, filled with the real recordings and with synthetic tracks
+(`benchmarks.distractors` shows that these are as hard on a catalogue as real ones). At each size one client sends clips
+of 10 s, first with all caches dropped and then warm. Databases stay in a folder; what is there is not stored again, so
+that a run goes on where another was broken off, and the next one measures at once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tqdm import tqdm
 from benchmarks.catalogue import Server, upload
 from benchmarks.client import CLIP_SECONDS, Client, Reply, Request, by_kind, make_requests
 from benchmarks.databases import service
-from benchmarks.kept import KINDS, Store, kept
+from benchmarks.kept import KINDS, Store, fill_all, kept
+from benchmarks.log_stages import STAGES, log_lines
 from benchmarks.material import recordings
 from benchmarks.processes import resident_bytes
 from benchmarks.report import OUT, Table, Target, count, make_parser, percent, publish, quantiles
-from benchmarks.stages import STAGES, log_lines
 from benchmarks.surrogates import load_source, make_track
 from dejavu.store.open import open_driver
 
@@ -62,13 +62,12 @@ def main() -> None:
     requests = make_requests(options.seed, options.per_kind)
     source = load_source()
     sizes: dict[int, dict[str, Any]] = {}
-    with kept(options.kind, options.folder) as stores:
-        with service([store.database for store in stores]) as server:
-            upload(server, recordings("reference"))
-        for tracks in sorted(options.tracks):
-            began, stored = time.monotonic(), 0
-            for place, store in enumerate(stores):
-                stored += store.fill(source, range(place, tracks, len(stores)))
+    for tracks in sorted(options.tracks):
+        with kept(options.kind, options.folder / str(tracks)) as stores:
+            with service([store.database for store in stores]) as server:
+                upload(server, recordings("reference"))
+            began = time.monotonic()
+            stored = fill_all(stores, source, tracks)
             filled_seconds = time.monotonic() - began
             for store in stores:
                 store.tidy()

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from benchmarks.catalogue import Server, upload
 from benchmarks.client import CLIP_SECONDS, Client, Reply, Request, make_requests
 from benchmarks.databases import private_clickhouse, private_mariadb, private_redis, service
+from benchmarks.log_stages import STAGES, log_lines
 from benchmarks.material import recordings
 from benchmarks.report import Table, Target, make_parser, percent, publish, quantiles
-from benchmarks.stages import STAGES, log_lines
 from dejavu.config.settings import FIRST_ASK_HASHES
 
 ONE, TWO, ONE_CACHED = "ClickHouse", "2 x ClickHouse", "ClickHouse + Redis"
