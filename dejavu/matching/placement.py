@@ -55,18 +55,22 @@ def own_peaks(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Stretch:
     return Stretch(stored.frames[first:last].astype(np.float64), stored.bins[first:last].astype(np.float64))
 
 
-def near(ascending: Floats, places: Floats, distance: float) -> tuple[Int64s, Int64s]:
+def near(ascending: Floats, places: Floats, distance: float | Floats) -> tuple[Int64s, Int64s]:
     """For each place, where those within `distance` of it begin and end."""
     return np.searchsorted(ascending, places - distance), np.searchsorted(ascending, places + distance, "right")
 
 
-def met(own: Stretch, bins: Floats, earliest: Int64s, latest: Int64s, near_bins: float) -> tuple[Int64s, Int64s]:
+def met(
+    own: Stretch, bins: Floats, earliest: Int64s, latest: Int64s, near_bins: float | Floats
+) -> tuple[Int64s, Int64s]:
     """Pairs of a song's peak and a clip's that are near each other: indices of both.
 
     bins : of the clip's peaks; those from `earliest` to `latest` are near in time to each of the song's.
+    near_bins : how far they may be off, one for all or one for each of the song's.
     """
     count = latest - earliest
     of_song = np.repeat(np.arange(len(own)), count)
     of_clip = np.arange(of_song.size) - np.repeat(np.cumsum(count) - count - earliest, count)
-    close = np.abs(own.bins[of_song] - bins[of_clip]) <= near_bins
+    apart = np.abs(own.bins[of_song] - bins[of_clip])
+    close = apart <= (near_bins if isinstance(near_bins, float) else near_bins[of_song])
     return of_song[close], of_clip[close]

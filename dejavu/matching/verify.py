@@ -7,10 +7,12 @@ ten may survive, but one peak in three does, and by chance only one in ten or tw
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dejavu.config.settings import BAND_FIRST_BIN
 from dejavu.matching.chance import poisson_surprise, weight_of_evidence
 from dejavu.matching.placement import (
     NEAR_BINS,
@@ -76,10 +78,31 @@ def agreement(stored: Peaks, clip: ClipPeaks, placement: Placement) -> Agreement
     How many are met by chance follows from where the clip has its peaks: a steady tone, or a loud moment, has many, and
     meets many of any song.
     """
-    frames, bins = in_song(clip, placement)
-    own = own_peaks(stored, clip, placement)
-    of_song, _ = met(own, bins, *near(frames, own.frames, NEAR_FRAMES), NEAR_BINS)
-    return Agreement(np.unique(of_song).size, _met_by_chance(_expected(own, frames, bins)), len(own))
+    (found,) = agreements([(stored, placement)], clip)
+    return found
+
+
+def agreements(candidates: Sequence[tuple[Peaks, Placement]], clip: ClipPeaks) -> list[Agreement]:
+    """The same for several songs at once: each has few peaks, and a call of numpy costs as much as a hundred of them.
+
+    Where each song would be in the clip is looked at, and not the other way round, so that the clip is the same for all
+    of them.
+    """
+    stretches = [own_peaks(stored, clip, place) for stored, place in candidates]
+    sizes = [len(own) for own in stretches]
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    places = [(place.delta, place.warp.speed, place.warp.pitch) for _, place in candidates]
+    delta, speed, pitch = np.array(places, np.float64).reshape(-1, 3)[owner].T
+    own = Stretch(
+        (np.concatenate([np.empty(0), *(own.frames for own in stretches)]) - delta) / speed,
+        (np.concatenate([np.empty(0), *(own.bins for own in stretches)]) + BAND_FIRST_BIN) * pitch,
+    )
+    frames, bins = clip.frames.astype(np.float64), clip.bins.astype(np.float64) + BAND_FIRST_BIN
+    in_time, level = near(frames, own.frames, NEAR_FRAMES / speed), near(np.sort(bins), own.bins, NEAR_BINS * pitch)
+    of_song, _ = met(own, bins, *in_time, NEAR_BINS * pitch)
+    matched = np.bincount(owner[np.unique(of_song)], minlength=len(sizes))
+    by_chance = np.bincount(owner, -np.expm1(-_expected(in_time, level, frames.size)), len(sizes))
+    return [Agreement(*counted) for counted in zip(matched.tolist(), by_chance.tolist(), sizes, strict=True)]
 
 
 def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
@@ -100,7 +123,7 @@ def evidence(stored: Peaks, clip: ClipPeaks, placement: Placement) -> float:
     peaks, places, seen = _seen_at_places(own, frames, bins)
     away = _ELSEWHERE[places]
     elsewhere = np.bincount(peaks[away], seen[away], len(own))
-    expected = _expected(own, frames, bins)
+    expected = _expected(near(frames, own.frames, NEAR_FRAMES), near(np.sort(bins), own.bins, NEAR_BINS), frames.size)
     chance = elsewhere + _MODEL_PLACES * np.maximum(expected, _LEAST_IN_BOX / frames.size)
     chance = chance / (_places(own, frames) + _MODEL_PLACES)
     counts = np.bincount(places, minlength=_PLACES)
@@ -155,11 +178,12 @@ def _closeness(off: Floats) -> Floats:
     return 1.75 - 1.5 * np.abs(off)
 
 
-def _expected(own: Stretch, frames: Floats, bins: Floats) -> Floats:
-    """How many of the clip's peaks are near each of the song's if their frames say nothing about their bins."""
-    earliest, latest = near(frames, own.frames, NEAR_FRAMES)
-    lowest, highest = near(np.sort(bins), own.bins, NEAR_BINS)
-    expected: Floats = (latest - earliest) * (highest - lowest) / max(1, frames.size)
+def _expected(in_time: tuple[Int64s, Int64s], level: tuple[Int64s, Int64s], size: int) -> Floats:
+    """How many of a clip's peaks are near each of the song's if their frames say nothing about their bins.
+
+    in_time, level : from which to which of the clip's `size` peaks, by frame and by bin, are near.
+    """
+    expected: Floats = (in_time[1] - in_time[0]) * (level[1] - level[0]) / max(1, size)
     return expected
 
 

@@ -165,7 +165,8 @@ class Instance:
         alignments = align(postings, probe.hashes, probe.offsets, probe.candidates, probe.variants)
         aligned = time.perf_counter()
         found = verified(self._driver, alignments, probe)
-        songs = {song.song_id: song for song in self._driver.songs([one.alignment.song_id for one in found])}
+        song_ids = [one.alignment.song_id for one in found]
+        songs = {song.song_id: song for song in (self._driver.songs(song_ids) if song_ids else ())}
         candidates = tuple(
             one.candidate(songs[one.alignment.song_id], probe.landmarks)
             for one in found

@@ -13,7 +13,7 @@ from dejavu.matching.align import Alignment
 from dejavu.matching.chance import combined
 from dejavu.matching.fit import anchored, fit, snapped
 from dejavu.matching.placement import Placement, stretch_of
-from dejavu.matching.verify import Agreement, agreement, evidence
+from dejavu.matching.verify import Agreement, agreement, agreements, evidence
 from dejavu.model import UNCHANGED, Candidate, ClipPeaks, Peaks, Song
 from dejavu.service.probe import Probe
 from dejavu.store.driver import Driver
@@ -76,16 +76,17 @@ def verified(driver: Driver, alignments: Sequence[Alignment], probe: Probe) -> l
     placed = [(found, Placement(float(found.delta), probe.warps[found.variant])) for found in alignments]
     needed = {(found.song_id, number) for found, place in placed for number in _stretches(probe.peaks, place)}
     packed = driver.stretches(sorted(needed)) if needed else {}
-    looked_at = []
-    for found, place in placed:
-        stored = _stored(packed, found.song_id, _stretches(probe.peaks, place))
-        counted = agreement(stored, probe.peaks, place)
-        looked_at.append((Verified(found, place, counted, counted.surprise, len(probe.warps)), stored))
+    stored = [_stored(packed, found.song_id, _stretches(probe.peaks, place)) for found, place in placed]
+    counted = agreements([(peaks, place) for peaks, (_, place) in zip(stored, placed, strict=True)], probe.peaks)
+    looked_at = [
+        (Verified(found, place, agreed, agreed.surprise, len(probe.warps)), peaks)
+        for (found, place), agreed, peaks in zip(placed, counted, stored, strict=True)
+    ]
     looked_at.sort(key=lambda pair: pair[0].surprise, reverse=True)
     improve = _fitted if probe.scaled else _adjusted
     return [
-        _judged(improve(one, stored, probe.peaks), stored, probe.peaks)
-        for one, stored in looked_at[:_CLOSELY]
+        _judged(improve(one, peaks, probe.peaks), peaks, probe.peaks)
+        for one, peaks in looked_at[:_CLOSELY]
         if one.surprise >= _LEAST_SURPRISE
     ]
 
