@@ -12,10 +12,10 @@ from dejavu.fingerprint.peaks import (
     POOL,
     Constellation,
     find_peaks,
+    highest_around,
     interpolated,
     local_means,
     rank_in_cells,
-    running_max,
 )
 from dejavu.fingerprint.spectrogram import power_spectrogram
 from dejavu.model import ClipPeaks
@@ -53,16 +53,16 @@ def muffled_ends(seed: int) -> signals.Samples:
     return np.concatenate((middle, signals.silence(SILENT_ENDS)))
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("width", [1, 3, 5, 7, 9, 15, 17, 25, 101])
-def test_running_max_is_the_maximum_of_each_window(width, axis):
-    values = np.random.default_rng(width).standard_normal((23, 31), np.float32)
-    assert np.array_equal(running_max(values, width, axis), oracles.running_max(values, width, axis))
+@pytest.mark.parametrize("box_frames", [1, 3, 9, 101])
+@pytest.mark.parametrize("box_bins", [1, 3, 5, 7, 15, 17, 25, 101])
+def test_highest_around_is_the_maximum_of_each_box(box_frames, box_bins):
+    values = np.random.default_rng(box_bins).standard_normal((23, 31), np.float32)
+    by_loop = oracles.running_max(oracles.running_max(values, box_bins, 1), box_frames, 0)
+    assert np.array_equal(highest_around(values, box_frames, box_bins), by_loop)
 
 
-def test_running_max_of_nothing_is_nothing():
-    assert running_max(np.empty((0, 5), np.float32), 9, axis=0).shape == (0, 5)
-    assert running_max(np.empty((0, 5), np.float32), 9, axis=1).shape == (0, 5)
+def test_highest_around_nothing_is_nothing():
+    assert highest_around(np.empty((0, 5), np.float32), 9, 15).shape == (0, 5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (POOL, POOL), (POOL + 1, 2 * POOL - 1), (61, 50), (97, 43)])

