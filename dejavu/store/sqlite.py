@@ -21,7 +21,7 @@ from dejavu.store.song_ids import possible_song_ids
 from dejavu.store.sqlite_file import FileBusy, SqliteFile
 
 _APPLICATION_ID = int.from_bytes(b"TunF", "big")
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE format (version INTEGER NOT NULL, digest TEXT NOT NULL)",
     # AUTOINCREMENT: a key is never given again, so what a process remembers about one stays true.

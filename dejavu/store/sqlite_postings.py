@@ -1,15 +1,13 @@
 """How postings are packed into rows of SQLite: arrays in, arrays out, no SQL.
 
 A row of its own for every posting costs 14 bytes in a filled b-tree, 10 of them overhead. Here a row holds all postings
-of a *bucket*, 16 neighbouring hashes, made by a *generation*, 4096 consecutive songs, as an array of six-byte entries:
+of a *bucket*, 64 neighbouring hashes, made by a *generation*, 1024 consecutive songs, as an array of six-byte entries:
 
-    row id: generation << 28 | bucket     bucket: hash >> 4     generation: song key >> 12
-    entry:  offset (uint32), tag (uint16: the song key's low 12 bits << 4 | the hash's low 4 bits)
+    row id: generation << 26 | bucket     bucket: hash >> 6     generation: song key >> 10
+    entry:  offset (uint32), tag (uint16: the song key's low 10 bits << 6 | the hash's low 6 bits)
 
-A look-up reads whole buckets of every generation: larger buckets of fewer songs would read more for nothing. A new song
-appends to rows of the newest generation alone, so that an insert costs no more in a large catalogue than in a small
-one, and a deleted song is taken out by reading its generation, without an index that would double the file. Smaller
-buckets of more songs would make both change, and read, more pages.
+A new song appends to rows of the newest generation alone. So an insert costs no more in a large catalogue than in a
+small one, and a deleted song is taken out by reading its generation, without an index that would double the file.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 
 from dejavu.model import Fingerprints, UInt32s
 
-HASH_BITS = 4
+HASH_BITS = 6
 KEY_BITS = 16 - HASH_BITS
 BUCKET_BITS = 32 - HASH_BITS
 SONGS_PER_GENERATION = 1 << KEY_BITS
