@@ -21,6 +21,7 @@ from alignment import (
     stored,
 )
 
+import dejavu.matching.align as align
 from dejavu.config.settings import CHANCE_DISPERSION, MATCH_SCORE
 from dejavu.fingerprint.landmarks import pack
 from dejavu.matching.align import _best_deltas, _Hits, _independent_landmarks, _largest, _of
@@ -82,6 +83,18 @@ def test_the_largest_are_those_of_a_stable_sort_whatever_the_limit():
         values = rng.integers(0, 6, size)
         for limit in (1, 3, size, 2 * size):
             assert _largest(values, limit).tolist() == np.argsort(-values, kind="stable")[:limit].tolist()
+
+
+def test_what_is_too_common_to_be_paired_is_left_out_and_the_rest_is_not(monkeypatch):
+    clip = melody(60, 200, seed=23)
+    held = random_hashes(np.random.default_rng(24), 400)[-1]
+    rows = stored(clip, 1, later=90) + [(held, 1, offset) for offset in range(500)]
+    pairs = [*clip, *((held, offset) for offset in range(40))]
+    monkeypatch.setattr(align, "ALIGN_HITS", 10_000)
+    assert align_rows(rows, pairs) == align_rows(rows, clip)
+    monkeypatch.setattr(align, "ALIGN_HITS", 100_000)
+    (everything,) = align_rows(rows, pairs)
+    assert everything.aligned_hashes == 61
 
 
 @pytest.mark.parametrize("limit", [1, 5, 20, MANY])

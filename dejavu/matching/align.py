@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from dejavu.config.settings import ALIGN_HITS
 from dejavu.fingerprint.landmarks import HASH_BITS, unpack
 from dejavu.matching.chance import surprise
 from dejavu.model import Postings, UInt32s
@@ -138,11 +139,23 @@ def _join(postings: Postings, hashes: UInt32s, offsets: UInt32s, variants: Int64
     place = np.zeros(1 << HASH_BITS, np.min_scalar_type(begins.size))
     place[sorted_hashes[begins] & _HASH_MASK] = np.arange(1, begins.size + 1)
     asked = np.where(postings.hashes > _HASH_MASK, 0, place[postings.hashes & _HASH_MASK])
-    count = np.append(0, np.diff(begins, append=hashes.size))[asked]
+    count = _affordable(np.append(0, np.diff(begins, append=hashes.size)), asked)[asked]
     posting = np.repeat(np.arange(len(postings)), count)
     first = np.append(0, begins)[asked] - (np.cumsum(count) - count)
     landmark = order[np.repeat(first, count) + np.arange(posting.size)]
     return _Hits(postings, offsets, variants, posting, landmark)
+
+
+def _affordable(counts: Int64s, asked: Int64s) -> Int64s:
+    """How often each of the query's hashes is to be paired: `counts`, but 0 for the most common ones past ALIGN_HITS.
+
+    A note that is held meets itself again and again, in the clip and in every song, and says next to nothing.
+    """
+    hits = np.bincount(asked, minlength=counts.size) * counts
+    order = np.argsort(hits, kind="stable")
+    too_many = order[np.cumsum(hits[order]) > ALIGN_HITS]
+    counts[too_many] = 0
+    return counts
 
 
 def _first_of_each(values: Int64s, order: Int64s) -> Int64s:
