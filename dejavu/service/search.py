@@ -75,11 +75,7 @@ def search(instances: Sequence[Instance], query: Query, max_speed_change_percent
     """Look for a clip until it is found beyond doubt, or nothing is left to ask; raises `InstancesUnavailable`."""
     held = max((instance.fingerprints_held for instance in instances), default=0)
     ordered, expected = in_asking_order(query, held)
-    few = plain_probe(
-        ordered,
-        _affordable(expected, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS),
-        settings.FIRST_CANDIDATES,
-    )
+    few = plain_probe(ordered, _first_hashes(expected), settings.FIRST_CANDIDATES)
     found = Search(instances)
     found.ask(few)
     commonness = _commonness(found.postings, float(expected[few.landmarks - 1]) if expected.size else 0.0)
@@ -91,6 +87,12 @@ def search(instances: Sequence[Instance], query: Query, max_speed_change_percent
         if scaled.hashes.size:
             found.ask(scaled)
     return found
+
+
+def _first_hashes(expected: NDArray[np.float64]) -> int:
+    """How many landmarks to ask in the first step; few hashes decide nothing, however many postings they bring."""
+    least = _affordable(expected, settings.FIRST_ASK_LEAST_HASHES, 2 * settings.FIRST_ASK_POSTINGS)
+    return max(least, _affordable(expected, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS))
 
 
 def _commonness(postings: int, expected: float) -> float:
