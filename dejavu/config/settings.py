@@ -201,14 +201,11 @@ QUEUE_WAIT_SECONDS = 10.0
 QUEUE_LIMIT = 24
 """Requests waiting for a worker at a time: songs to be added, and few clips, which wait for their turn elsewhere."""
 
-CLIPS_BESIDE_WORKERS = 3
-"""Clips that are worked on beside one for each worker: searched for while others are decoded. More would share the same
-cores, and look-ups that take long because the service is busy would count against their databases."""
-
-CLIPS_WAITING_PER_WORKER = 6
-"""Clips that may wait for their turn for each worker, 18 on two cores: twenty clients that ask all the time are never
-refused there, and whoever waits is answered within a second or two. In a longer queue everybody would only wait
-longer."""
+CLIPS_WAITING_PER_WORKER = 7
+"""Clips that may wait for their turn for each worker, 21 on two cores: twenty clients that ask all the time are never
+refused there. In a longer queue everybody would only wait longer. As many clips as there are workers are worked on,
+being decoded or searched for; with more, threads get into each other's way (six at a time answered a third fewer a
+second than two), and look-ups that are late because the service is busy count against their databases."""
 
 OVERLOAD_RETRY_SECONDS = 4
 """After how many seconds at most a clip that was refused should come again, one at least: a full queue is through
@@ -258,8 +255,8 @@ CANDIDATES_PER_INSTANCE = 30
 """Songs that an instance looks closely at. Of the clips whose song is among the best hundred, all but one in a hundred
 have it among these."""
 
-LANE_THREADS = 6
-"""Look-ups that one instance answers at a time, in each process; also bounds its connections. On two cores as many as
+LANE_THREADS = 4
+"""Look-ups that one instance answers at a time, in each process; also bounds its connections. On two cores more than
 clips are worked on, so that none waits here."""
 
 LANE_WAITING = 60

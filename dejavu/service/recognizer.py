@@ -25,7 +25,7 @@ _TOKEN_LENGTH = 20
 def clip_places() -> tuple[int, int]:
     """How many clips are worked on at a time, and how many more may wait."""
     workers = default_size()
-    return workers + settings.CLIPS_BESIDE_WORKERS, workers * settings.CLIPS_WAITING_PER_WORKER
+    return workers, workers * settings.CLIPS_WAITING_PER_WORKER
 
 
 class Recognizer:
