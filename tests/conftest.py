@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from redis_server import RedisServer
 from servers import PROJECT, Server
 
 from dejavu.config.database import ServerDatabase
+
+# A shell lets what it runs in the background ignore Ctrl-C, and so does everything that is started from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
