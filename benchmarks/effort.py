@@ -20,6 +20,7 @@ from benchmarks.asking import answers_of
 from benchmarks.catalogue import add_catalogue_options, filled
 from benchmarks.goals import by_group
 from benchmarks.material import make_clips, recordings
+from benchmarks.plots import save
 from benchmarks.report import OUT, Table, count, make_parser, publish
 from dejavu.config import settings
 from dejavu.service.service import Service
@@ -111,16 +112,13 @@ def _draw(efforts: dict[float, dict[str, Any]], path: Path) -> Path:
     for figures in efforts.values():
         for row in figures["groups"]:
             lines.setdefault(f"{row['group']}, {row['length']:g} s", []).append(row["pooled"]["percent"])
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(7, 4))
     for name, values in lines.items():
         axes.plot([*efforts], values, marker="o", label=name)
     axes.set(xlabel="effort: share of the hashes and postings that may be asked", ylabel="recall, %")
     axes.set_xscale("log", base=2)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, bbox_inches="tight", dpi=110)
-    plt.close(figure)
-    return path
+    return save(figure, path)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import matplotlib as mpl
 
 from benchmarks.load_figures import Rate
 from benchmarks.load_report import Measured
+from benchmarks.plots import save
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -15,7 +16,6 @@ from matplotlib import pyplot as plt
 
 def draw(measured: Measured, knee: Rate | None, path: Path) -> Path:
     """Over the offered rate: above, what was answered and refused; below, how long answers took."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure, (above, below) = plt.subplots(2, 1, figsize=(6, 5.6), sharex=True)
     offered, rows = [*measured.rates], [*measured.rates.values()]
     above.plot([0, max(offered)], [0, max(offered)], "--", color="#999999", lw=1, label="as offered")
@@ -31,6 +31,4 @@ def draw(measured: Measured, knee: Rate | None, path: Path) -> Path:
         if knee:
             panel.axvline(knee.offered, color="#1e8449", lw=1, label=f"knee, {knee.offered:g} a second")
         panel.legend(frameon=False, fontsize=8)
-    figure.savefig(path, bbox_inches="tight", dpi=110)
-    plt.close(figure)
-    return path
+    return save(figure, path)

@@ -37,6 +37,14 @@ _STYLE = {
 }
 
 
+def save(figure: Figure, path: Path) -> Path:
+    """Keep a picture as this file, and let go of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight", dpi=110)
+    plt.close(figure)
+    return path
+
+
 def draw(folder: Path, answers: Sequence[Answer], figures: Mapping[str, Any], peers: Peers) -> list[Path]:
     """Draw all there is to see, as PNG files in this folder, and name them."""
     folder.mkdir(parents=True, exist_ok=True)

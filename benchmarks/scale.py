@@ -25,6 +25,7 @@ from benchmarks.databases import service
 from benchmarks.kept import KINDS, Store, fill_all, kept
 from benchmarks.log_stages import STAGES, log_lines
 from benchmarks.material import recordings
+from benchmarks.plots import save
 from benchmarks.processes import resident_bytes
 from benchmarks.report import OUT, Table, Target, count, make_parser, percent, publish, quantiles
 from benchmarks.surrogates import load_source, make_track
@@ -78,8 +79,8 @@ def main() -> None:
                 "tracks_a_second": round(stored / filled_seconds, 1),
                 "insert_ms": insert_ms,
             }
-    picture = _draw(options.kind, sizes, (options.json or OUT / f"scale-{options.kind}.json").with_suffix(".png"))
     options.json = options.json or OUT / f"scale-{options.kind.replace(' ', '-')}.json"
+    picture = _draw(options.kind, sizes, options.json.with_suffix(".png"))
     publish(
         "scale",
         options,
@@ -225,7 +226,6 @@ def _targets(kind: str, sizes: dict[int, dict[str, Any]]) -> list[Target]:
 
 def _draw(kind: str, sizes: dict[int, dict[str, Any]], path: Path) -> Path:
     """Time to an answer over tracks, known and unknown clips."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(6, 3.6))
     for name in next(iter(sizes.values()))["kinds"]:
         rows = [size["kinds"][name] for size in sizes.values()]
@@ -234,9 +234,7 @@ def _draw(kind: str, sizes: dict[int, dict[str, Any]], path: Path) -> Path:
     axes.set(xscale="log", xlabel="tracks", ylabel="ms to the answer", title=kind)
     axes.set_ylim(0, np.ceil(axes.get_ylim()[1]))
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, bbox_inches="tight", dpi=110)
-    plt.close(figure)
-    return path
+    return save(figure, path)
 
 
 if __name__ == "__main__":
