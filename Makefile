@@ -73,7 +73,7 @@ $(VENV)/installed-dev: requirements.txt requirements-mysql.txt requirements-dev.
 
 # What tests run, each with the packages it is in. Of MariaDB those that start no service.
 TEST_PROGRAMS := ffmpeg:ffmpeg mariadbd:mariadb-server-core my_print_defaults:mariadb-client-core \
-	redis-server:redis-server clickhouse-server:clickhouse-server
+	redis-server:redis-server clickhouse-server:clickhouse-server chromium:chromium
 
 # Shell that the recipes above begin with: the environment, made if need be by the newest Python there is.
 define environment
