@@ -66,7 +66,8 @@ def fill_up(stores: Sequence[Store], tracks: int) -> None:
 @contextmanager
 def kept(kind: str, folder: Path) -> Iterator[list[Store]]:
     """The databases of one of KINDS, with what is in this folder from earlier."""
-    places = [folder / f"{kind.split()[-1]}-{number}" for number in range(2 if kind.startswith("2 ") else 1)]
+    # Half of a catalogue is not to be taken for a whole one.
+    places = [folder / f"{kind.replace(' ', '-')}-{number}" for number in range(2 if kind.startswith("2 ") else 1)]
     open_ = {"clickhouse": _clickhouse, "mariadb": _mariadb, "sqlite": _sqlite}[kind.split()[-1]]
     with ExitStack() as opened:
         yield [opened.enter_context(open_(place)) for place in places]

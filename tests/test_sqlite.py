@@ -168,7 +168,7 @@ def test_packing_and_unpacking_agree_with_plain_loops() -> None:
     assert rows == by_bucket
     asked = np.array([299, 7, 63, 64, 5000], np.uint32)
     read = [(1 << 26 | bucket, rows[1 << 26 | bucket]) for bucket in (0, 1, 4)]
-    found = zip(*(column.tolist() for column in sqlite_postings.unpack(read, asked)), strict=True)
+    found = zip(*(column.tolist() for column in sqlite_postings.unpack([read], asked)), strict=True)
     assert set(found) == expected({1024 + 5: prints}, asked)
 
 

@@ -85,6 +85,9 @@ _STRETCHES = f"""
 
 _BUSY_RETRY_SECONDS = 30
 
+_ROWS_LOOKED_THROUGH = 512
+"""Rows of a look-up unpacked at a time: about two megabytes."""
+
 _ROWS_PER_STEP = 4096
 """Rows of postings held in memory at a time while songs are deleted or taken out: a few megabytes."""
 
@@ -147,8 +150,8 @@ class SqliteDriver:
         """Every posting of these hashes (uint32[n], distinct)."""
         buckets = json.dumps(sqlite_postings.buckets_of(hashes))
         with self._file.reading() as connection:
-            rows = connection.execute(_LOOK_UP, (buckets,)).fetchall()
-            found, keys, offsets = sqlite_postings.unpack(rows, hashes)
+            rows = connection.execute(_LOOK_UP, (buckets,))
+            found, keys, offsets = sqlite_postings.unpack(_batches(rows, _ROWS_LOOKED_THROUGH), hashes)
             song_ids = self._song_ids.of(keys, connection)
         present = song_ids >= 0  # a song deleted since the look-up has no id any more
         return Postings(found[present], song_ids[present].astype(np.uint32), offsets[present])
@@ -282,8 +285,8 @@ def _peaks(connection: sqlite3.Connection, key: int) -> Peaks:
     return stretches.join(dict(connection.execute(select, (first, first, last)).fetchall()))
 
 
-def _batches(cursor: sqlite3.Cursor) -> Iterator[list[sqlite_postings.Row]]:
-    while rows := cursor.fetchmany(_ROWS_PER_STEP):
+def _batches(cursor: sqlite3.Cursor, size: int = _ROWS_PER_STEP) -> Iterator[list[sqlite_postings.Row]]:
+    while rows := cursor.fetchmany(size):
         yield rows
 
 
