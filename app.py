@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 
 from flask import Flask
 
@@ -15,6 +14,8 @@ from dejavu.config.deployment import Deployment, load_deployment
 from dejavu.errors import ConfigError
 from dejavu.service.service import Service
 from dejavu.web.api import create_app
+from dejavu.web.logs import set_up_logging
+from dejavu.web.reloading import Configuration
 from dejavu.web.server import CONFIG_EXIT_CODE, listen, serve
 
 DEFAULT_HOST = "127.0.0.1"
@@ -23,7 +24,7 @@ DEFAULT_PORT = 8000
 
 def build() -> Flask:
     """The application over an opened service, which closes when the process ends."""
-    _set_up_logging()
+    set_up_logging()
     app, close = open_app(load_deployment())
     atexit.register(close)
     return app
@@ -31,13 +32,14 @@ def build() -> Flask:
 
 def open_app(deployment: Deployment) -> tuple[Flask, Callable[[], None]]:
     """The application over an opened service, and what closes the service."""
+    set_up_logging(deployment.server.log_format)
     service = Service.open(deployment)
     return create_app(service, deployment), service.close
 
 
 def main() -> int:
     """Serve on HOST and PORT until told to stop; the exit code is 2 where the configuration does not let it."""
-    _set_up_logging()
+    set_up_logging()
     try:
         deployment = load_deployment()
         listener = listen(os.environ.get("HOST") or DEFAULT_HOST, _port())
@@ -46,13 +48,7 @@ def main() -> int:
         return CONFIG_EXIT_CODE
     host, port = listener.getsockname()[:2]
     logging.getLogger("app").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    return serve(listener, partial(open_app, deployment))
-
-
-def _set_up_logging() -> None:
-    """Log to stderr, unless the server that runs this has its own ideas."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # refused requests have their line already
+    return serve(listener, open_app, Configuration(deployment, load_deployment))
 
 
 def _port() -> int:

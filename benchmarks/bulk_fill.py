@@ -19,7 +19,9 @@ from benchmarks.report import CORES
 from benchmarks.surrogates import Source, make_track
 from dejavu.config.database import ServerDatabase
 from dejavu.fingerprint import stretches
+from dejavu.model import NOTHING_KNOWN
 from dejavu.store import clickhouse_sql as sql
+from dejavu.store.about import search_key
 from dejavu.store.clickhouse_client import ClickHouse
 from dejavu.store.driver import Driver
 from dejavu.store.song_ids import possible_song_ids
@@ -76,6 +78,10 @@ def _store(batch: Sequence[tuple[int, str, int]], seed: int) -> int:
     )
     _clickhouse.insert_rows(
         sql.WRITE_SONG,
-        [(id_, name_of(seed, number), sha1, len(track), randbits(64)) for id_, sha1, number, track in tracks],
+        [
+            (id_, name, sha1, len(track), randbits(64), "", search_key(name, NOTHING_KNOWN))
+            for id_, sha1, number, track in tracks
+            for name in [name_of(seed, number)]
+        ],
     )
     return len(tracks)

@@ -16,6 +16,7 @@ TuneScoutError
 │   └── FingerprintingDisabled
 ├── UnknownToken
 ├── UnknownSong
+├── NoPicture                    nothing is kept that a picture could be drawn from
 ├── AlreadyFingerprinted         carries the song that is there already
 ├── Overloaded                   carries how long to wait
 └── StoreError
@@ -98,6 +99,10 @@ class UnknownToken(TuneScoutError):
 
 class UnknownSong(TuneScoutError):
     """No song in the catalogue has this SHA-1."""
+
+
+class NoPicture(TuneScoutError):
+    """There is nothing that a picture of this answer could be drawn from."""
 
 
 class AlreadyFingerprinted(TuneScoutError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,32 @@ UNCHANGED = Warp()
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a file says of itself in its tags, and how long its sound is; None where that is not known.
+
+    isrc : of the recording, twelve capital letters and digits.
+    """
+
+    artist: str | None = None
+    title: str | None = None
+    album: str | None = None
+    isrc: str | None = None
+    duration_seconds: float | None = None
+
+
+NOTHING_KNOWN = About()
+"""Of songs that were stored before tags were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is read from a file that is to be added."""
+
+    fingerprints: Fingerprints
+    about: About
+
+
+@dataclass(frozen=True, slots=True)
 class Song:
     """One recording of the catalogue. `sha1` is that of the submitted file, in lower-case hexadecimal."""
 
@@ -127,6 +153,44 @@ class Song:
     name: str
     sha1: str
     total_hashes: int
+    about: About = NOTHING_KNOWN
+
+    def to_wire(self) -> dict[str, object]:
+        """The song as clients get it."""
+        return {
+            "file_sha1": self.sha1,
+            "song_id": self.song_id,
+            "song_name": self.name,
+            "fingerprinted_hashes": self.total_hashes,
+            **asdict(self.about),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SongQuery:
+    """Which songs are asked for: those with all `words` in what is known of them, and those whose SHA-1 begins so.
+
+    words : folded (`store.search_key`); none: every song.
+    sha1_start : hexadecimal digits, or None.
+    """
+
+    words: tuple[str, ...] = ()
+    sha1_start: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SongPage:
+    """Some of the songs that a query is for, in order.
+
+    following : what the next page is asked for with; None where this is the last.
+    total : how many songs there are, those on several instances counted on each.
+    unavailable : names of the instances that could not be asked.
+    """
+
+    songs: tuple[Song, ...]
+    following: str | None
+    total: int
+    unavailable: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +263,7 @@ class Match:
             "song_id": self.song.song_id,
             "song_name": self.song.name,
             "file_sha1": self.song.sha1,
+            **asdict(self.song.about),
             "confidence": round(self.confidence, 5),
             "offset_seconds": round(self.offset_seconds, 3) + 0.0,  # never the -0.0 of a song's very start
             "offset": round(self.delta),

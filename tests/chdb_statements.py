@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chdb.session import Session
 from clickhouse_driver.util.escape import escape_params
 
+from dejavu.config.settings import SEARCH_MAX_WORDS
 from dejavu.store import clickhouse_sql as sql
 
 NAME = "Rock 'n' \"Roll\"; DROP TABLE song; -- \\' %s 🎵"
@@ -73,6 +74,9 @@ def create(engine: Engine) -> None:
         engine._send(f"DROP TABLE {table.name}")
         engine.run(table.create_tuned)
         engine.run(table.create_tuned)
+        for column in table.added:
+            engine._send(f"ALTER TABLE {table.name} DROP COLUMN {column}")
+            engine.run(table.add(column))
     columns = engine.run(sql.COLUMNS_OF, tables=tuple(table.name for table in TABLES))
     assert {tuple(row) for row in columns} == {(table.name, column) for table in TABLES for column in table.columns}
     assert int(engine.run(sql.BLOCK_BYTES)[0][0]) > 0
@@ -90,13 +94,15 @@ def fill(engine: Engine) -> None:
     engine.insert(sql.WRITE_STRETCHES, *STRETCHES)
     assert engine.run(sql.COUNTS) == [[0, 0]]
     assert engine.run(sql.REVISION) == [[0, 0]]
-    engine.insert(sql.WRITE_SONG, (SONG, NAME, SHA1, 2, 2**64 - 1), (OTHER, "other", "ff" * 20, 2, 3))
+    engine.insert(
+        sql.WRITE_SONG, (SONG, NAME, SHA1, 2, 2**64 - 1, "{}", "rock roll"), (OTHER, "other", "ff" * 20, 2, 3, "", "")
+    )
     assert engine.run(sql.COUNTS) == [[2, 4]]
     assert engine.run(sql.REVISION) == [[2, 2]]
 
 
 def ask(engine: Engine) -> None:
-    song, other = [SONG, NAME, SHA1, 2], [OTHER, "other", "ff" * 20, 2]
+    song, other = [SONG, NAME, SHA1, 2, "{}"], [OTHER, "other", "ff" * 20, 2, ""]
     engine.ask_for(*({"song_id": id_} for id_ in (SONG, 1, OTHER, LEFT_OVER)))
     assert engine.run(sql.FIND_SONG, sha1=SHA1) == [song]
     assert engine.run(sql.FIND_SONG, sha1=NAME) == []
@@ -115,7 +121,18 @@ def ask(engine: Engine) -> None:
 
 
 def change(engine: Engine) -> None:
-    engine.change(sql.SONG, sql.RENAME_SONG, song_id=OTHER, name=NAME)
+    song, other = [SONG, NAME, SHA1, 2, "{}"], [OTHER, "other", "ff" * 20, 2, ""]
+    assert engine.run(sql.WITHOUT_KEY, limit=9) == [[OTHER, "other", ""]]
+    engine.change(sql.SONG, sql.SET_KEYS, song_ids=(OTHER, 5), from_ids=[OTHER, 5], keys=["other \\'s", "five"])
+    assert engine.run(sql.WITHOUT_KEY, limit=9) == []
+    words = {f"word_{number}": "" for number in range(SEARCH_MAX_WORDS)}
+    every = {**words, "sha1_start": ""}
+    assert engine.run(sql.FIND_SONGS, key="", sha1="", limit=9, **every) == [other, song]
+    assert engine.run(sql.FIND_SONGS, key="other \\'s", sha1="ff" * 20, limit=9, **every) == [song]
+    rolls = {**every, "word_1": "roll"}
+    assert engine.run(sql.FIND_SONGS, key="", sha1="", limit=9, **rolls) == [song]
+    assert engine.run(sql.COUNT_SONGS, **{**rolls, "sha1_start": "ff"}) == [[2]]
+    engine.change(sql.SONG, sql.RENAME_SONG, song_id=OTHER, name=NAME, key="key")
     assert [row[1] for row in engine.run(sql.LIST_SONGS, first=OTHER, limit=1)] == [NAME]
     engine.change(sql.SONG, sql.DELETE_SONG, song_id=SONG)
     assert engine.run(sql.LEFTOVERS) == [[LEFT_OVER], [SONG]]
@@ -139,10 +156,11 @@ def keep_results(engine: Engine) -> None:
 
 def written() -> dict[str, str]:
     """Every statement there is, by name."""
-    constants = {name: value for name, value in vars(sql).items() if name.isupper()}
+    constants = {name: value for name, value in vars(sql).items() if name.isupper() and name[0] != "_"}
     statements = {name: value for name, value in constants.items() if isinstance(value, str) and name not in PARTS}
     for table in TABLES:
         statements |= {f"{table.name}.create": table.create, f"{table.name}.create_tuned": table.create_tuned}
+        statements |= {f"{table.name}.add {column}": table.add(column) for column in table.added}
     return statements
 
 

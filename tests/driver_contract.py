@@ -18,6 +18,7 @@ import pytest
 from driver_data import EVERYTHING, NAMES, NO_PEAKS, NOT_SHA1S, as_set, expected, fingerprints, from_pairs, sha1
 from driver_peaks import PeaksContract
 from driver_processes import Opener, join, kill, processes, torn_songs, write_for_ever
+from driver_songs import SongsContract
 from driver_upkeep import UpkeepContract
 
 from dejavu.config import settings
@@ -26,7 +27,7 @@ from dejavu.model import Counts, Fingerprints, Song
 from dejavu.store.driver import Driver
 
 
-class DriverContract(UpkeepContract, PeaksContract):
+class DriverContract(UpkeepContract, SongsContract, PeaksContract):
     """Inherit from this and provide `opener`."""
 
     @pytest.fixture

@@ -125,7 +125,10 @@ class MariaDB(ServerProcess):
         table = self.quoted(database).replace("%", "%%")
         with self._root() as cursor:
             cursor.execute("START TRANSACTION")
-            cursor.execute(f"INSERT INTO {table}.song VALUES (1, %s, 'somebody else''s', 1)", (sha1,))
+            cursor.execute(
+                f"INSERT INTO {table}.song (song_id, sha1, name, total_hashes) VALUES (1, %s, 'somebody else''s', 1)",
+                (sha1,),
+            )
             yield
             cursor.execute("ROLLBACK")
 

@@ -18,6 +18,11 @@ RESULT_FIELDS = {
     "song_id",
     "song_name",
     "file_sha1",
+    "artist",
+    "title",
+    "album",
+    "isrc",
+    "duration_seconds",
     "confidence",
     "offset_seconds",
     "offset",
@@ -71,7 +76,8 @@ def restricted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 class TestFingerprint:
     def test_says_what_it_stored(self, song: dict[str, object], song_file: bytes) -> None:
-        assert set(song) == {"status", "file_sha1", "song_id", "song_name", "fingerprinted_hashes"}
+        known = {"artist", "title", "album", "isrc", "duration_seconds"}
+        assert set(song) == {"status", "file_sha1", "song_id", "song_name", "fingerprinted_hashes", *known}
         assert song["status"] == "success"
         assert song["file_sha1"] == hashlib.sha1(song_file).hexdigest()
         assert song["song_name"] == "The Tune"

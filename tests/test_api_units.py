@@ -91,6 +91,18 @@ def test_a_configured_token_decides(header: str, allowed: bool) -> None:
         ("127.0.0.1", {"Origin": "https://evil.example"}, False),
         ("127.0.0.1", {"Origin": "null"}, False),
         ("127.0.0.1", {"Origin": "https://player.example"}, True),
+        ("127.0.0.1", {"Host": "localhost:8000"}, True),
+        ("127.0.0.1", {"Host": "LOCALHOST"}, True),
+        ("127.0.0.1", {"Host": "[::1]:8000"}, True),
+        ("127.0.0.1", {"Host": "evil.example:8000"}, False),
+        ("127.0.0.1", {"Host": "127.0.0.1.evil.example"}, False),
+        ("127.0.0.1", {"Host": "localhost.evil.example"}, False),
+        ("10.0.0.1", {"Host": "songs.example", "X-Forwarded-For": "127.0.0.1"}, True),
+        ("127.0.0.1", {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"}, True),
+        ("127.0.0.1", {"Host": "[::1]:8000", "Origin": "http://[::1]:8000"}, True),
+        ("127.0.0.1", {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8001"}, False),
+        ("127.0.0.1", {"Host": "localhost:8000", "Origin": "http://127.0.0.1:8000"}, False),
+        ("127.0.0.1", {"Host": "evil.example", "Origin": "http://evil.example"}, False),
     ],
 )
 def test_without_a_token_only_this_machine_is_let_in(peer: str, headers: dict[str, str], allowed: bool) -> None:

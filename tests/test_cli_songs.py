@@ -70,7 +70,10 @@ def test_listing_takes_filters_and_prints_json(run: Run, config: Path, filters: 
     listed = [json.loads(line) for line in out.splitlines()]
     assert [song["file_sha1"] for song in listed] == [sha1(seed) for seed in seeds]
     for song in listed:
-        assert song.keys() == {"song_id", "song_name", "file_sha1", "fingerprinted_hashes", "instance"}
+        assert song.keys() == {
+            *("song_id", "song_name", "file_sha1", "fingerprinted_hashes", "instance"),
+            *("artist", "title", "album", "isrc", "duration_seconds"),
+        }
 
 
 def test_listing_goes_on_without_an_instance_and_says_so(run: Run, config: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from clickhouse import HOST, READER, ClickHouseServer
 from driver_contract import EVERYTHING, DriverContract, Opener
 from driver_data import as_set, assert_same_peaks, expected, fingerprints, sha1, stored_peaks
+from driver_songs import assert_brought_up_to_date
 from processes import freeze
 from servers import PROJECT
 
@@ -42,6 +43,14 @@ class TestClickHouseDriver(DriverContract):
     @pytest.fixture
     def opener(self, clickhouse: ClickHouseServer, clickhouse_database: str) -> Opener:
         return partial(ClickHouseDriver, clickhouse.database(clickhouse_database))
+
+
+def test_a_catalogue_without_tags_is_brought_up_to_date(clickhouse: ClickHouseServer, clickhouse_database: str) -> None:
+    def make_older() -> None:
+        for column in sql.SONG.added:
+            clickhouse.execute(f"ALTER TABLE song DROP COLUMN {column}", clickhouse_database)
+
+    assert_brought_up_to_date(partial(ClickHouseDriver, clickhouse.database(clickhouse_database)), make_older)
 
 
 @pytest.fixture
@@ -240,7 +249,7 @@ def test_sweeping_waits_for_who_is_storing_and_takes_nothing_from_him(
         sweeping.append(pool.submit(driver.sweep))
         with pytest.raises(TimeoutError):
             sweeping[0].result(timeout=0.3)
-        return [(ID, "a song", sha1(1), len(fingerprints(1)), 1)]
+        return [(ID, "a song", sha1(1), len(fingerprints(1)), 1, "", "a song")]
 
     with ThreadPoolExecutor(1) as pool:
         client.insert_alone(sql.WRITE_SONG, f"{ID:08x}", store)

@@ -107,7 +107,7 @@ def test_an_identity_tells_databases_apart_and_not_their_users() -> None:
     ("changes", "problem"),
     [
         ({"fingerprintng": {}}, 'fingerprintng: unknown key; did you mean "fingerprinting"?'),
-        ({"server": {"zzz": 1}}, "server.zzz: unknown key; known here: trusted_proxies"),
+        ({"server": {"zzz": 1}}, "server.zzz: unknown key; known here: log_format, trusted_proxies"),
         ({"redis": {"prot": 1}, "instances": [{**server(), "redis_db_index": 1}]},
          'redis.prot: unknown key; did you mean "port"?'),
         ({"redis": [], "instances": [{**server(), "redis_db_index": 1}]}, "redis: expected an object, got a list"),

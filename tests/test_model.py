@@ -8,9 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dejavu.model import UNCHANGED, ClipPeaks, Match, Peaks, Postings, Query, Recognition, Song, Timings, Warp
+from dejavu.model import UNCHANGED, About, ClipPeaks, Match, Peaks, Postings, Query, Recognition, Song, Timings, Warp
 
-SONG = Song(song_id=4_000_000_001, name="Sigur Rós – ( ) \U0001f3b5", sha1="a9" * 20, total_hashes=3000)
+SONG = Song(
+    song_id=4_000_000_001,
+    name="Sigur Rós – ( ) \U0001f3b5",
+    sha1="a9" * 20,
+    total_hashes=3000,
+    about=About(title="( )", duration_seconds=301.5),
+)
 MATCH = Match(song=SONG, confidence=0.987654321, delta=1000, hashes_matched=120, input_hashes=500)
 TIMINGS = Timings(wait=0.01, fingerprint=0.02, look_up=0.005, align=0.001, store=0.002, asked_hashes=500)
 
@@ -20,6 +26,11 @@ def test_match_has_the_fields_of_the_contract_rounded():
         "song_id": 4_000_000_001,
         "song_name": "Sigur Rós – ( ) \U0001f3b5",
         "file_sha1": "a9" * 20,
+        "artist": None,
+        "title": "( )",
+        "album": None,
+        "isrc": None,
+        "duration_seconds": 301.5,
         "confidence": 0.98765,
         "offset_seconds": 23.22,
         "offset": 1000,

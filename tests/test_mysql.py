@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from driver_contract import DriverContract, Opener
 from driver_data import EVERYTHING, NO_PEAKS, as_set, expected, fingerprints, from_pairs, sha1
+from driver_songs import assert_brought_up_to_date
 from mariadb import MariaDB
 from processes import eventually
 
@@ -28,6 +29,14 @@ class TestMysqlDriver(DriverContract):
     @pytest.fixture
     def opener(self, mysql_database: ServerDatabase) -> Opener:
         return partial(MysqlDriver, mysql_database)
+
+
+def test_a_catalogue_without_tags_is_brought_up_to_date(mysql_database: ServerDatabase, mariadb: MariaDB) -> None:
+    def make_older() -> None:
+        table = f"{mysql_server.quoted(mysql_database.database)}.song"
+        mariadb.execute(f"ALTER TABLE {table} DROP KEY song_by_key, DROP COLUMN about, DROP COLUMN search_key")
+
+    assert_brought_up_to_date(partial(MysqlDriver, mysql_database), make_older)
 
 
 @pytest.fixture

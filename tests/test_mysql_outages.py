@@ -138,7 +138,9 @@ def test_a_wrong_password_is_called_that(mariadb: MariaDB, mysql_database: Serve
 def test_a_user_who_may_not_create_is_told_what_an_administrator_has_to_do(own_mariadb: MariaDB) -> None:
     own_mariadb.execute("CREATE USER visitor IDENTIFIED BY 'secret'")
     visitor = MysqlDriver(own_mariadb.database("music", "visitor", "secret"))
-    told = r"CREATE DATABASE `music`, and GRANT (CREATE, SELECT, INSERT, UPDATE, DELETE) ON `music`\.\* to the user"
+    told = (
+        r"CREATE DATABASE `music`, and GRANT (ALTER, CREATE, SELECT, INSERT, UPDATE, DELETE) ON `music`\.\* to the user"
+    )
     assert_unavailable(visitor.setup, told)
     own_mariadb.execute("CREATE DATABASE music")
     own_mariadb.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON music.* TO visitor")
@@ -159,7 +161,7 @@ def test_a_user_who_may_not_create_is_told_what_an_administrator_has_to_do(own_m
 def test_what_the_sentence_grants_is_enough(own_mariadb: MariaDB) -> None:
     own_mariadb.execute("CREATE DATABASE music")
     own_mariadb.execute("CREATE USER visitor IDENTIFIED BY 'secret'")
-    own_mariadb.execute("GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON music.* TO visitor")
+    own_mariadb.execute("GRANT ALTER, CREATE, SELECT, INSERT, UPDATE, DELETE ON music.* TO visitor")
     visitor = set_up(own_mariadb.database("music", "visitor", "secret"))
     visitor.rename(SONG_ID, "another name")
     assert [song.name for song in visitor.list_songs(-1, 10)] == ["another name"]

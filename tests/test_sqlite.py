@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from driver_contract import DriverContract, Opener
 from driver_data import NO_PEAKS, as_set, expected, fingerprints, from_pairs, sha1
+from driver_songs import assert_brought_up_to_date
 
 from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.model import Fingerprints
@@ -31,6 +33,16 @@ class TestSqliteDriver(DriverContract):
     @pytest.fixture
     def opener(self, path: Path) -> Opener:
         return partial(SqliteDriver, path)
+
+
+def test_a_catalogue_without_tags_is_brought_up_to_date(path: Path) -> None:
+    def make_older() -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP INDEX song_by_key")
+            connection.execute("ALTER TABLE song DROP COLUMN about")
+            connection.execute("ALTER TABLE song DROP COLUMN search_key")
+
+    assert_brought_up_to_date(partial(SqliteDriver, path), make_older)
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def say(columns: list[np.ndarray]) -> list[np.ndarray]:
         worker_protocol.send(theirs, {"rows": [column.size for column in columns]})
         theirs.sendall(b"".join(column.tobytes() for column in columns))
         try:
-            return asked.ask("query", file.fileno(), 5.0, {})
+            return asked.ask("query", file.fileno(), 5.0, {})[0]
         finally:
             asked.stop()
             kept.close()

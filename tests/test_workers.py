@@ -19,7 +19,7 @@ from dejavu.audio.decode import decode
 from dejavu.config.settings import ANALYSIS_FS, HOP_LENGTH
 from dejavu.errors import DecodeTimeout, NoAudio, Overloaded, UnsupportedMedia
 from dejavu.fingerprint.extract import extract_query, extract_reference
-from dejavu.model import Query
+from dejavu.model import About, Query
 from dejavu.service import worker, workers
 from dejavu.service.workers import WorkerPool
 
@@ -50,7 +50,8 @@ def song() -> Iterator[BinaryIO]:
 
 
 def test_fingerprints_are_those_made_in_this_process(shared_pool, song):
-    found = shared_pool.fingerprint(song)
+    recording = shared_pool.fingerprint(song)
+    found = recording.fingerprints
 
     expected = extract_reference(decode(song))
     assert len(found) > 50
@@ -59,6 +60,7 @@ def test_fingerprints_are_those_made_in_this_process(shared_pool, song):
     assert np.array_equal(found.peaks.frames, expected.peaks.frames)
     assert np.array_equal(found.peaks.bins, expected.peaks.bins)
     assert (found.peaks.frames.dtype, found.peaks.bins.dtype) == (np.uint32, np.float32)
+    assert recording.about == About(duration_seconds=pytest.approx(10.0, abs=0.1))
 
 
 def test_queries_are_those_made_in_this_process(shared_pool, song):
@@ -148,7 +150,7 @@ def test_many_threads_share_the_workers(shared_pool):
 
     def fingerprint(content: bytes) -> bytes:
         with upload(content) as file:
-            return shared_pool.fingerprint(file).hashes.tobytes()
+            return shared_pool.fingerprint(file).fingerprints.hashes.tobytes()
 
     with ThreadPoolExecutor(len(songs)) as threads:
         found = list(threads.map(fingerprint, songs))
@@ -170,7 +172,7 @@ def test_a_killed_worker_costs_one_request(pool, song, caplog):
 
         with pytest.raises(UnsupportedMedia, match="could not be processed"):
             doomed.result()
-        assert len(other.result()) > 50
+        assert len(other.result().fingerprints) > 50
 
     assert pool.status().restarts == 1
     assert "worker died" in caplog.text
@@ -181,7 +183,7 @@ def test_a_worker_killed_while_idle_is_replaced(pool, song):
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: gone(victim))
 
-    assert len(pool.fingerprint(song)) > 50
+    assert len(pool.fingerprint(song).fingerprints) > 50
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
@@ -195,7 +197,7 @@ def test_a_file_is_not_blamed_where_no_worker_starts(monkeypatch, pool, song, ex
                 pool.fingerprint(song)
         eventually(lambda: gone(pool.pids()[0]))
 
-    assert len(pool.fingerprint(song)) > 50
+    assert len(pool.fingerprint(song).fingerprints) > 50
 
 
 def test_a_hanging_worker_is_replaced(song):
@@ -207,7 +209,7 @@ def test_a_hanging_worker_is_replaced(song):
         pool.fingerprint(song)
 
     assert gone(victim)
-    assert len(pool.fingerprint(song)) > 50
+    assert len(pool.fingerprint(song).fingerprints) > 50
     pool.close()
 
 
@@ -223,7 +225,7 @@ def test_songs_to_be_added_leave_a_worker_for_clips(song):
         for process in pool.pids():
             os.kill(process, signal.SIGCONT)
         assert len(asking.result()) > 50
-        assert all(len(added.result()) > 50 for added in adding)
+        assert all(len(added.result().fingerprints) > 50 for added in adding)
     assert (pool.status().busy, pool.status().waiting) == (0, 0)
     pool.close()
 
@@ -243,9 +245,9 @@ def test_who_cannot_wait_is_turned_away(monkeypatch, song):
         with pytest.raises(Overloaded):  # the wait is over
             waiting.result()
         os.kill(pool.pids()[0], signal.SIGCONT)
-        assert len(working.result()) > 50
+        assert len(working.result().fingerprints) > 50
 
-    assert len(pool.fingerprint(song)) > 50
+    assert len(pool.fingerprint(song).fingerprints) > 50
     pool.close()
 
 
@@ -284,5 +286,5 @@ def test_signals_to_the_process_group_do_not_end_a_worker(pool, song):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(before[0], number)
 
-    assert len(pool.fingerprint(song)) > 50
+    assert len(pool.fingerprint(song).fingerprints) > 50
     assert pool.pids() == before

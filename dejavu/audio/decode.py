@@ -124,7 +124,7 @@ def _nothing_there(start_seconds: float, found_seconds: float) -> NoAudio:
 
 def _open_at(file: SeekableFile, start_seconds: float, sample_rate: int) -> tuple[float, Iterator[Samples]]:
     """Resampled pieces from `start_seconds` or somewhat before, and where that is (seconds from the first sample)."""
-    container, stream = _open(file)
+    container, stream = open_media(file)
     frames = _frames(container, stream)
     first = next(frames, None)
     position = 0.0
@@ -132,7 +132,7 @@ def _open_at(file: SeekableFile, start_seconds: float, sample_rate: int) -> tupl
         sought = _seek(container, stream, first, start_seconds)
         if sought is None:
             container.close()
-            container, stream = _open(file)
+            container, stream = open_media(file)
             frames = _frames(container, stream)
             first = next(frames, None)
         else:
@@ -140,10 +140,11 @@ def _open_at(file: SeekableFile, start_seconds: float, sample_rate: int) -> tupl
     return position, _resampled(container, chain([] if first is None else [first], frames), sample_rate)
 
 
-def _open(file: SeekableFile) -> tuple[InputContainer, AudioStream]:
+def open_media(file: SeekableFile) -> tuple[InputContainer, AudioStream]:
+    """The container and the sound in it that a player would choose; raises `UnsupportedMedia` and `NoAudio`."""
     file.seek(0)
     try:
-        # Tags are not looked at, but undecodable bytes in them must not be what a file fails for.
+        # Undecodable bytes in tags must not be what a file fails for.
         container = av.open(_NamelessFile(file), mode="r", options=OPTIONS, metadata_errors="replace")
     except av.FFmpegError as exc:
         raise UnsupportedMedia(_NOT_MEDIA) from exc

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dejavu.cli import check, rebalance, songs, sweep
+from dejavu.cli import check, explain, rebalance, songs, sweep
 from dejavu.cli.endings import INTERRUPTED, NOT_DONE, WRONG_COMMAND
 from dejavu.config.deployment import load_deployment
 from dejavu.errors import ConfigError, RequestError, TuneScoutError
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "130 after Ctrl-C.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (check, songs, rebalance, sweep):
+    for command in (check, songs, explain, rebalance, sweep):
         command.add_to(commands, config)
     return parser
 

@@ -55,7 +55,7 @@ def _list(deployment: Deployment, options: argparse.Namespace) -> int:
             if name not in song.name.casefold() or not song.sha1.startswith(sha1):
                 continue
             if options.json:
-                print(json.dumps({**_on_wire(copy), "instance": copy.shelf.name}, ensure_ascii=False))
+                print(json.dumps({**copy.song.to_wire(), "instance": copy.shelf.name}, ensure_ascii=False))
             else:
                 print(
                     f"{song.song_id:>10}  {song.sha1}  {song.total_hashes:>9}  {copy.shelf.name:{width}}  {song.name}"
@@ -69,11 +69,11 @@ def _show(deployment: Deployment, options: argparse.Namespace) -> int:
             copies = _copies(catalogue, sha1)
             wanted = catalogue.in_order_of_preference(sha1)[0].name
             if options.json:
-                held = [{**_on_wire(copy), "instance": copy.shelf.name} for copy in copies]
+                held = [{**copy.song.to_wire(), "instance": copy.shelf.name} for copy in copies]
                 print(json.dumps({"file_sha1": sha1, "wanted_by": wanted, "copies": held}, ensure_ascii=False))
             else:
                 for copy in copies:
-                    _print_fields({**_on_wire(copy), "instance": copy.shelf.name, "wanted_by": wanted})
+                    _print_fields({**copy.song.to_wire(), "instance": copy.shelf.name, "wanted_by": wanted})
         return complain_of_outages(catalogue)
 
 
@@ -155,18 +155,8 @@ def _agreed(copy: Copy) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _on_wire(copy: Copy) -> dict[str, object]:
-    """A song in the words of the HTTP interface."""
-    song = copy.song
-    return {
-        "song_id": song.song_id,
-        "song_name": song.name,
-        "file_sha1": song.sha1,
-        "fingerprinted_hashes": song.total_hashes,
-    }
-
-
 def _print_fields(fields: dict[str, object]) -> None:
-    width = max(map(len, fields))
-    for field, value in fields.items():
+    known = {field: value for field, value in fields.items() if value is not None}
+    width = max(map(len, known))
+    for field, value in known.items():
         print(f"{field:{width}}  {value}")

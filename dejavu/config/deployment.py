@@ -3,6 +3,7 @@
 Secrets may come from the environment instead, which keeps them out of the file:
 
 - TUNESCOUT_TOKEN: `fingerprinting.token`
+- TUNESCOUT_METRICS_TOKEN: `metrics.token`
 - TUNESCOUT_REDIS_PASSWORD: `redis.password`
 - TUNESCOUT_INSTANCES_0_PASSWORD, TUNESCOUT_RESULTS_1_PASSWORD, …: `instances[0].database.password` and so on
 - TUNESCOUT_DATABASE_PASSWORD: the password of every database that has none from the file or from its own variable
@@ -19,6 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import limits
 
@@ -107,9 +109,17 @@ class ResultsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """`trusted_proxies`: whose X-Forwarded-For is believed."""
+    """`trusted_proxies`: whose X-Forwarded-For is believed. `log_format`: lines of text, or of JSON."""
 
     trusted_proxies: tuple[Network, ...] = ()
+    log_format: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Who may read the metrics. A token of None means: only this machine."""
+
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,7 @@ class Deployment:
     rate_limit: RateLimits = RateLimits()
     allowed_origins: tuple[str, ...] = ()
     server: ServerConfig = ServerConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def load_deployment(environment: Mapping[str, str] = os.environ) -> Deployment:
@@ -164,6 +175,7 @@ def parse_deployment(document: object, folder: Path, environment: Mapping[str, s
         instances=instances,
         results=results,
         server=_read_server(root.section("server")),
+        metrics=_read_metrics(root.section("metrics"), environment),
     )
     root.finish()
     if errors:
@@ -172,10 +184,7 @@ def parse_deployment(document: object, folder: Path, environment: Mapping[str, s
 
 
 def _read_fingerprinting(section: Section, environment: Mapping[str, str]) -> FingerprintingConfig:
-    written = section.secret("token")
-    token = environment.get("TUNESCOUT_TOKEN") or written
-    if token and not _TOKEN.fullmatch(token):
-        section.problem("token", "a bearer token is made of visible ASCII characters without spaces")
+    token = _read_token(section, environment.get("TUNESCOUT_TOKEN"))
     config = FingerprintingConfig(section.flag("allow", True), token, _read_size(section))
     section.finish()
     return config
@@ -294,5 +303,22 @@ def _read_server(section: Section) -> ServerConfig:
             networks.append(ipaddress.ip_network(text))
         except ValueError:
             section.problem(key, f'expected an address or network such as "10.0.0.0/8", got "{text}"')
+    written = section.text("log_format", "text")
+    if written not in ("text", "json"):
+        section.problem("log_format", f'expected "text" or "json", got "{written}"')
     section.finish()
-    return ServerConfig(tuple(networks))
+    return ServerConfig(tuple(networks), "json" if written == "json" else "text")
+
+
+def _read_metrics(section: Section, environment: Mapping[str, str]) -> MetricsConfig:
+    config = MetricsConfig(_read_token(section, environment.get("TUNESCOUT_METRICS_TOKEN")))
+    section.finish()
+    return config
+
+
+def _read_token(section: Section, from_environment: str | None) -> str | None:
+    written = section.secret("token")
+    token = from_environment or written
+    if token and not _TOKEN.fullmatch(token):
+        section.problem("token", "a bearer token is made of visible ASCII characters without spaces")
+    return token

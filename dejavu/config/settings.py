@@ -207,6 +207,9 @@ refused there. In a longer queue everybody would only wait longer. As many clips
 being decoded or searched for; with more, threads get into each other's way (six at a time answered a third fewer a
 second than two), and look-ups that are late because the service is busy count against their databases."""
 
+PICTURES_WAITING = 8
+"""Pictures of answers that may wait to be drawn; one takes a quarter of a second, so the last waits two."""
+
 OVERLOAD_RETRY_SECONDS = 4
 """After how many seconds at most a clip that was refused should come again, one at least: a full queue is through
 before."""
@@ -224,16 +227,30 @@ WORKER_RECYCLE_BYTES = 300 << 20
 SONG_NAME_MAX_CHARACTERS = 500
 """Longer than any title anybody wrote, and than the longest file name of any system; columns for names hold as many."""
 
+TAG_MAX_CHARACTERS = 300
+"""Of an artist, a title or an album; the rest is cut off."""
+
+SEARCH_KEY_MAX_BYTES = 1000
+"""Of what a song is listed and searched by. InnoDB's indexes hold 3072 bytes, and it sorts by the first 1024."""
+
+SEARCH_MAX_WORDS = 8
+"""Words that a song may be searched by."""
+
+SONGS_PER_PAGE = 50
+MOST_SONGS_PER_PAGE = 200
+"""Songs in a page of the catalogue, where nothing else is asked for, and at most."""
+
 # --- Asking databases -------------------------------------------------------------------------------------------------
 
 FIRST_ASK_HASHES = 1000
-FIRST_ASK_LEAST_HASHES = 250
-FIRST_ASK_POSTINGS = 20_000
-"""Query hashes looked up in the first step, and postings they are expected to bring from one instance; up to twice as
-many postings where fewer than the least hashes would be asked. They are the most telling ones, and decide most clips on
-their own: in 20,000 songs 94 % of clips of 5 and 10 s with these postings, and no more with twice as many, which take
-80 ms longer in MariaDB; in 100,000 songs twice as many make phone-like clips a third faster. Music is full of the notes
-that a clip has, so that several times as many postings come as are expected of any music."""
+FIRST_ASK_POSTINGS = 15_000
+FIRST_ASK_LEAST_HASHES = 200
+FIRST_ASK_LEAST_POSTINGS = 40_000
+"""Query hashes looked up in the first step, and postings they are expected to bring from one instance; where that would
+be fewer than the least hashes, so many of them with up to the last number of postings. They are the most telling ones,
+and decide most clips on their own. In 10,000 songs they decide as many clips of 10 s as 20,000 postings do, and of 5 s
+all but one in fifty, in a fifth less time; in 100,000 songs 40,000 make phone-like clips a third faster than 20,000.
+Music is full of the notes that a clip has, so that several times as many postings come as are expected of any music."""
 
 ASK_HASHES = 4096
 ASK_POSTINGS = 800_000

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from dejavu.errors import AlreadyFingerprinted, InstancesUnavailable, StoreUnavailable, UnknownSong
-from dejavu.model import Fingerprints, Song
+from dejavu.model import Recording, Song
 from dejavu.service.fan_out import Answers, ask_all
 from dejavu.service.instance import Instance
 from dejavu.service.song_names import check_song_name
@@ -68,12 +68,12 @@ class Ingester:
     def _ask(self, sha1: str) -> Answers[Song | None]:
         return ask_all(self._instances.values(), lambda instance: instance.find_song(sha1))
 
-    def _place(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+    def _place(self, name: str, sha1: str, recording: Recording) -> Song:
         """Store the song on the first instance of its order of preference that can be written to."""
         for identity in by_preference(sha1, list(self._instances)):
             instance = self._instances[identity]
             try:
-                song = instance.insert(name, sha1, fingerprints)
+                song = instance.insert(name, sha1, recording.fingerprints, recording.about)
             except StoreUnavailable:
                 continue
             _log.info(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -13,7 +13,7 @@ import numpy as np
 from dejavu.config import settings
 from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.matching.align import align
-from dejavu.model import Candidate, Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.model import NOTHING_KNOWN, About, Candidate, Counts, Fingerprints, Postings, Song, SongQuery, UInt32s
 from dejavu.service.lane import Lane, LaneFull, LaneTimeout, Pending
 from dejavu.service.probe import Probe
 from dejavu.service.verification import verified
@@ -45,8 +45,9 @@ class Sighting:
 class InstanceStatus:
     """Whether an instance can be asked, since when, and why not; for operators.
 
-    songs : how many it holds, as of the last count; None where it could not be asked yet.
+    songs, fingerprints : how many it holds, as of the last count; None where it could not be asked yet.
     cache : how the cache in front of it does; None where it has none.
+    outages : how often it went down.
     """
 
     name: str
@@ -55,6 +56,8 @@ class InstanceStatus:
     songs: int | None
     reason: str | None
     cache: CacheStatus | None
+    fingerprints: int | None = None
+    outages: int = 0
 
 
 class Instance:
@@ -94,9 +97,13 @@ class Instance:
     def status(self) -> InstanceStatus:
         """How the database is, as far as known without asking it."""
         available = self._availability
-        songs = self._counts.songs if self._counts else None
+        songs, fingerprints = (self._counts.songs, self._counts.fingerprints) if self._counts else (None, None)
         cache = self._cache.status() if self._cache else None
-        return InstanceStatus(self.name, available.up, available.since, songs, available.reason, cache)
+        return InstanceStatus(
+            *(self.name, available.up, available.since, songs, available.reason, cache),
+            fingerprints=fingerprints,
+            outages=available.outages,
+        )
 
     # --- Asking, from any thread -------------------------------------------------------------------------------------
 
@@ -129,22 +136,43 @@ class Instance:
             self._availability.failed(exc)
             raise
 
-    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints, about: About = NOTHING_KNOWN) -> Song:
         """Store a whole song or nothing.
 
         Raises `AlreadyFingerprinted`, `StoreUnavailable`, and `Overloaded` where too many songs wait to be stored:
         the database is well then, and the song belongs in it and not in the next.
         """
+        return self._changed(lambda: self._driver.insert(name, sha1, fingerprints, about))
+
+    def rename(self, sha1: str, name: str) -> Song | None:
+        """Give the song another name, and say what it is then; None where it is not here. Raises like `insert`."""
+        return self._changed(lambda: self._rename(sha1, name))
+
+    def delete(self, sha1: str) -> Song | None:
+        """Forget the song, and say what it was; None where it is not here. Raises like `insert`."""
+        return self._changed(lambda: self._delete(sha1))
+
+    def _rename(self, sha1: str, name: str) -> Song | None:
+        song = self._driver.find_song(sha1)
+        if song is None:
+            return None
+        self._driver.rename(song.song_id, name)
+        return self._driver.find_song(sha1)
+
+    def _delete(self, sha1: str) -> Song | None:
+        song = self._driver.find_song(sha1)
+        if song is not None:
+            self._driver.delete(song.song_id)
+        return song
+
+    def _changed(self, change: Callable[[], Answer]) -> Answer:
         self._require_up()
         try:
-            pending = self._inserts.start(
-                lambda: self._driver.insert(name, sha1, fingerprints), settings.INSERT_TIMEOUT_SECONDS
-            )
-            song = self._await(pending)
+            answer = self._await(self._inserts.start(change, settings.INSERT_TIMEOUT_SECONDS))
         except LaneFull as exc:
             raise Overloaded("Too many songs are waiting to be stored; try again.", retry_after_seconds=5) from exc
         self._counted_at = 0.0
-        return song
+        return answer
 
     def _require_up(self) -> None:
         if not self.up:
@@ -185,6 +213,18 @@ class Instance:
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
         return self._driver.find_song(sha1)
+
+    def find_songs(self, query: SongQuery, after: tuple[str, str], limit: int) -> tuple[list[Song], int]:
+        """A page of the songs that a query is for (`Driver.find_songs`), and how many there are in all."""
+        return self._driver.find_songs(query, after, limit), self._driver.count_songs(query)
+
+    def stretches(self, sha1: str, numbers: Iterable[int]) -> dict[int, bytes] | None:
+        """The packed peaks of these stretches of a song, by number; None where it is not here."""
+        song = self._driver.find_song(sha1)
+        if song is None:
+            return None
+        packed = self._driver.stretches([(song.song_id, number) for number in numbers])
+        return {number: part for (_, number), part in packed.items()}
 
     def count(self, max_age_seconds: float = 0.0) -> None:
         """Count the songs anew where the last count is older than `max_age_seconds`."""

@@ -132,7 +132,10 @@ def _copy(move: Move, original: Fingerprints) -> bool:
     """Make sure that the instance has the song, and see whether all of it is there, or the song gone altogether."""
     song = move.copy.song
     try:
-        copy, made = Copy(move.to.ask(lambda driver: driver.insert(song.name, song.sha1, original)), move.to), True
+        copy, made = (
+            Copy(move.to.ask(lambda driver: driver.insert(song.name, song.sha1, original, song.about)), move.to),
+            True,
+        )
     except AlreadyFingerprinted as exc:
         copy, made = Copy(exc.song, move.to), False
     whole = _is_whole(copy, original)

@@ -13,6 +13,7 @@ from dejavu.config import settings
 from dejavu.errors import UnknownToken
 from dejavu.model import Recognition, Timings
 from dejavu.service.instance import Instance
+from dejavu.service.kept import Kept
 from dejavu.service.search import search
 from dejavu.service.turnstile import Turnstile
 from dejavu.service.workers import WorkerPool, default_size
@@ -75,7 +76,7 @@ class Recognizer:
             asked_hashes=found.asked_hashes,
         )
         recognition = Recognition(_new_token(), found.ranking.matches, found.unavailable, timings)
-        self._results.put(recognition.token, recognition.to_json())
+        self._results.put(recognition.token, Kept(recognition.to_json(), query.peaks).to_text())
         return replace(recognition, timings=replace(timings, store=time.perf_counter() - searched))
 
     @property
@@ -85,9 +86,13 @@ class Recognizer:
 
     def fetch(self, token: str) -> str:
         """The JSON text that was answered under this token; raises `UnknownToken`."""
+        return self.kept(token).answer
+
+    def kept(self, token: str) -> Kept:
+        """All that is kept under this token; raises `UnknownToken`."""
         if len(token) != _TOKEN_LENGTH or not set(token) <= set(_TOKEN_LETTERS):
             raise UnknownToken("A token is 20 letters and digits, as the answer to a recognition gave it.")
-        return self._results.get(token)
+        return Kept.from_text(self._results.get(token))
 
     def _shortened(self, duration_seconds: float | None) -> float | None:
         limits = [limit for limit in (duration_seconds, self._max_duration_seconds) if limit is not None]

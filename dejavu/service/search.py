@@ -91,7 +91,7 @@ def search(instances: Sequence[Instance], query: Query, max_speed_change_percent
 
 def _first_hashes(expected: NDArray[np.float64]) -> int:
     """How many landmarks to ask in the first step; few hashes decide nothing, however many postings they bring."""
-    least = _affordable(expected, settings.FIRST_ASK_LEAST_HASHES, 2 * settings.FIRST_ASK_POSTINGS)
+    least = _affordable(expected, settings.FIRST_ASK_LEAST_HASHES, settings.FIRST_ASK_LEAST_POSTINGS)
     return max(least, _affordable(expected, settings.FIRST_ASK_HASHES, settings.FIRST_ASK_POSTINGS))
 
 

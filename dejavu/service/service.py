@@ -13,7 +13,9 @@ from dejavu.errors import InstancesUnavailable
 from dejavu.service.fan_out import ask_all
 from dejavu.service.ingester import Ingester
 from dejavu.service.instance import Instance, InstanceStatus
+from dejavu.service.portraits import Portraits
 from dejavu.service.recognizer import Recognizer
+from dejavu.service.songs import Songs
 from dejavu.service.workers import PoolStatus, WorkerPool
 from dejavu.store.cache import CacheStatus
 from dejavu.store.open import open_driver, open_entries, open_results
@@ -79,7 +81,8 @@ def _cache_on_wire(cache: CacheStatus | None) -> dict[str, object] | None:
 
 
 class Service:
-    """The use cases over the parts they share: `recognize`, `fetch`, `fingerprint` and `find_song`.
+    """The use cases over the parts they share: `recognize`, `fetch`, `fingerprint`, `find_song`, those of `songs`,
+    and `portraits` of answers.
 
     `require_room` raises `Overloaded` where a clip would be refused, for whoever has not received it yet.
 
@@ -97,6 +100,8 @@ class Service:
         self.fetch = recognizer.fetch
         self.fingerprint = ingester.fingerprint
         self.find_song = ingester.find
+        self.songs = Songs(instances)
+        self.portraits = Portraits(instances, recognizer.kept)
         self._pool, self._instances, self._results = pool, instances, results
         self._recognizer = recognizer
 

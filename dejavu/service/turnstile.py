@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dejavu.config import settings
 from dejavu.errors import Overloaded
 
+_BUSY = "The service is busy with other clips; send this one again in a moment."
+
 
 class Turnstile:
     """Lets `at_a_time` through while at most `waiting` more queue, first come first served, and refuses the rest.
@@ -20,9 +22,10 @@ class Turnstile:
     asked costs everybody else theirs. Safe for several threads.
     """
 
-    def __init__(self, at_a_time: int, waiting: int) -> None:
+    def __init__(self, at_a_time: int, waiting: int, refusal: str = _BUSY) -> None:
         self._at_a_time = at_a_time
         self._places = waiting
+        self._refusal = refusal
         self._lock = threading.Lock()
         self._inside = 0
         self._queue: deque[threading.Event] = deque()
@@ -52,7 +55,7 @@ class Turnstile:
 
     def _require_room(self) -> None:
         if self._inside >= self._at_a_time and len(self._queue) >= self._places:
-            raise _overloaded()
+            raise self._overloaded()
 
     def _enter(self) -> None:
         with self._lock:
@@ -67,7 +70,7 @@ class Turnstile:
         with self._lock:
             if not turn.is_set():  # else its turn came at the last moment
                 self._queue.remove(turn)
-                raise _overloaded()
+                raise self._overloaded()
 
     def _leave(self) -> None:
         with self._lock:
@@ -76,9 +79,6 @@ class Turnstile:
             else:
                 self._inside -= 1
 
-
-def _overloaded() -> Overloaded:
-    return Overloaded(
-        "The service is busy with other clips; send this one again in a moment.",
-        random.randint(1, settings.OVERLOAD_RETRY_SECONDS),  # noqa: S311 - so that not all come back together
-    )
+    def _overloaded(self) -> Overloaded:
+        seconds = random.randint(1, settings.OVERLOAD_RETRY_SECONDS)  # noqa: S311 - so that not all come back together
+        return Overloaded(self._refusal, seconds)

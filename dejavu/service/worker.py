@@ -17,6 +17,7 @@ import numpy as np
 import dejavu
 from dejavu.config.settings import WORKER_RECYCLE_BYTES, WORKER_START_SECONDS
 from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
+from dejavu.model import NOTHING_KNOWN, About
 from dejavu.service import worker_protocol
 from dejavu.service.worker_protocol import ProtocolError
 
@@ -108,8 +109,10 @@ class Worker:
             raise WorkerMissing(f"it did not start: {exc}") from exc
         self._ready = True
 
-    def ask(self, task: str, descriptor: int, timeout_seconds: float, fields: Mapping[str, float | None]) -> Columns:
-        """The columns that a task with an open file results in.
+    def ask(
+        self, task: str, descriptor: int, timeout_seconds: float, fields: Mapping[str, float | None]
+    ) -> tuple[Columns, About]:
+        """The columns that a task with an open file results in, and what is known about a recording beside them.
 
         Raises the `MediaError` that the worker answers with, `TimeoutError`, `WorkerMissing` and `WorkerDied`; after
         the last three the process is gone.
@@ -131,7 +134,7 @@ class Worker:
                 for rows, kind in zip(_rows(header, len(kinds)), kinds, strict=True)
             ]
             worker_protocol.require_sound(task, columns)
-            return columns
+            return columns, worker_protocol.about_of(header) if task == "fingerprint" else NOTHING_KNOWN
         except (TimeoutError, WorkerMissing):
             self.stop()
             raise

@@ -17,15 +17,18 @@ import traceback
 import wave
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from dejavu.audio.convert import Samples
 from dejavu.audio.decode import SeekableFile, decode
-from dejavu.config.settings import ANALYSIS_FS, WORKER_MEMORY_BYTES
+from dejavu.audio.tags import read_tags
+from dejavu.config.settings import ANALYSIS_FS, QUERY_DENSE_SECONDS, WORKER_MEMORY_BYTES
 from dejavu.errors import MediaError, NoAudio, UnsupportedMedia
 from dejavu.fingerprint.extract import extract_query, extract_reference
+from dejavu.fingerprint.spectrogram import power_spectrogram
 from dejavu.model import Fingerprints, Query
 from dejavu.service import worker_protocol
 from dejavu.service.confinement import confine
@@ -94,6 +97,8 @@ def _carry_out(request: dict[str, Any], file: SeekableFile) -> tuple[dict[str, A
     try:
         if request["task"] == "query":
             return _query(file, request["start_seconds"], request["duration_seconds"])
+        if request["task"] == "spectrogram":
+            return _spectrogram(file, request["start_seconds"], request["duration_seconds"])
         return _fingerprint(file)
     except MediaError as exc:
         return {"error": type(exc).__name__, "message": str(exc)}, []
@@ -109,7 +114,9 @@ def _fingerprint(file: SeekableFile) -> tuple[dict[str, Any], list[bytes]]:
     blocks = _Counted(decode(file))
     found = extract_reference(blocks)
     blocks.require(found)
-    return _result("fingerprint", found.hashes, found.offsets, found.peaks.frames, found.peaks.bins)
+    about = replace(read_tags(file), duration_seconds=round(blocks.seconds, 3))
+    header, columns = _result("fingerprint", found.hashes, found.offsets, found.peaks.frames, found.peaks.bins)
+    return {**header, "about": asdict(about)}, columns
 
 
 def _query(
@@ -120,6 +127,19 @@ def _query(
     blocks.require(found)
     peaks = found.peaks
     return _result("query", found.hashes, found.offsets, found.ranks, peaks.frames, peaks.bins, peaks.ranks)
+
+
+def _spectrogram(
+    file: SeekableFile, start_seconds: float, duration_seconds: float | None
+) -> tuple[dict[str, Any], list[bytes]]:
+    """What is heard of a clip, from 80 dB below its loudest (0) up to that (255)."""
+    seconds = min(QUERY_DENSE_SECONDS, duration_seconds or QUERY_DENSE_SECONDS)
+    samples = np.concatenate([*decode(file, start_seconds=start_seconds, duration_seconds=seconds)])
+    power = power_spectrogram(samples)
+    if not power.size or not power.max():
+        raise NoAudio("There is nothing to be seen in this clip: it is silent or too short.")
+    decibels = 10 * np.log10(np.maximum(power / power.max(), 1e-8))
+    return _result("spectrogram", np.rint((decibels + 80) * (255 / 80)).astype("u1").ravel())
 
 
 class _Counted:
@@ -134,11 +154,17 @@ class _Counted:
             self._samples += block.size
             yield block
 
+    @property
+    def seconds(self) -> float:
+        """How long what went by is."""
+        return self._samples / ANALYSIS_FS
+
     def require(self, found: Fingerprints | Query) -> None:
         """Raise `NoAudio` where what was found in them is nothing."""
         if not len(found):
-            seconds = self._samples / ANALYSIS_FS
-            raise NoAudio(f"There is nothing to fingerprint in {seconds:.2f} s of sound: it is silent or too short.")
+            raise NoAudio(
+                f"There is nothing to fingerprint in {self.seconds:.2f} s of sound: it is silent or too short."
+            )
 
 
 def _result(task: str, *columns: np.ndarray[Any, Any]) -> tuple[dict[str, Any], list[bytes]]:

@@ -18,15 +18,17 @@ from queue import Empty, SimpleQueue
 from typing import BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dejavu.config.settings import QUEUE_LIMIT, QUEUE_WAIT_SECONDS, TASK_TIMEOUT_SECONDS
 from dejavu.errors import DecodeTimeout, Overloaded, UnsupportedMedia
-from dejavu.model import ClipPeaks, Fingerprints, Peaks, Query
+from dejavu.model import About, ClipPeaks, Fingerprints, Peaks, Query, Recording
 from dejavu.service.worker import NOT_PROCESSED, Columns, Worker, WorkerDied, WorkerMissing
+from dejavu.service.worker_protocol import BAND_BINS
 
 logger = logging.getLogger(__name__)
 
-Task = Literal["fingerprint", "query"]
+Task = Literal["fingerprint", "query", "spectrogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,31 @@ class WorkerPool:
             self.close()
             raise
 
-    def fingerprint(self, file: BinaryIO) -> Fingerprints:
-        """All landmarks of a recording, never none.
+    def fingerprint(self, file: BinaryIO) -> Recording:
+        """All landmarks of a recording, never none, and what its file says of it.
 
         file : has a descriptor; its position is neither used nor changed.
         Raises `UnsupportedMedia` (also where the worker crashed over it), `NoAudio`, `DecodeTimeout` and `Overloaded`.
         """
-        hashes, offsets, frames, bins = self._ask("fingerprint", file)
-        return Fingerprints(hashes, offsets, Peaks(frames, bins.astype(np.float32)))
+        (hashes, offsets, frames, bins), about = self._ask("fingerprint", file)
+        return Recording(Fingerprints(hashes, offsets, Peaks(frames, bins.astype(np.float32))), about)
 
     def query(self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Query:
         """The landmarks of a stretch of a media file (a duration of None: to its end); otherwise as `fingerprint`."""
         fields = {"start_seconds": start_seconds, "duration_seconds": duration_seconds}
-        hashes, offsets, ranks, *peaks = self._ask("query", file, **fields)
+        (hashes, offsets, ranks, *peaks), _ = self._ask("query", file, **fields)
         return Query(hashes, offsets, ranks, ClipPeaks(*peaks))
+
+    def spectrogram(
+        self, file: BinaryIO, start_seconds: float = 0.0, duration_seconds: float | None = None
+    ) -> NDArray[np.uint8]:
+        """What is heard of the first QUERY_DENSE_SECONDS of such a stretch; uint8[frames, BAND_BINS].
+
+        Levels are from 80 dB below the loudest (0) up to that (255). Raises like `query`.
+        """
+        fields = {"start_seconds": start_seconds, "duration_seconds": duration_seconds}
+        (levels,), _ = self._ask("spectrogram", file, **fields)
+        return levels.reshape(-1, BAND_BINS)
 
     def status(self) -> PoolStatus:
         """How many workers there are, and what they do."""
@@ -109,7 +122,7 @@ class WorkerPool:
         for worker in idle:
             worker.stop()
 
-    def _ask(self, task: Task, file: BinaryIO, **fields: float | None) -> Columns:
+    def _ask(self, task: Task, file: BinaryIO, **fields: float | None) -> tuple[Columns, About]:
         file.flush()
         with self._borrowed(task) as worker:
             try:
@@ -172,7 +185,7 @@ class WorkerPool:
         return self._may_begin(waiter[0])
 
     def _may_begin(self, task: Task) -> bool:
-        return task == "query" or self._fingerprinting < max(1, len(self._workers) - 1)
+        return task != "fingerprint" or self._fingerprinting < max(1, len(self._workers) - 1)
 
     def _begin(self, task: Task) -> None:
         self._fingerprinting += task == "fingerprint"

@@ -24,6 +24,7 @@ class Availability:
         self._probe = probe
         self._breaker = breaker or Breaker()
         self._closing = threading.Event()
+        self._outages = 0
         self._prober: threading.Thread | None = None
 
     @property
@@ -37,6 +38,11 @@ class Availability:
         return datetime.now(UTC) - timedelta(seconds=self._breaker.seconds_in_state)
 
     @property
+    def outages(self) -> int:
+        """How often it has failed after being up."""
+        return self._outages
+
+    @property
     def reason(self) -> str | None:
         """The last failure in one sentence; None while it is up."""
         return self._breaker.reason
@@ -44,6 +50,7 @@ class Availability:
     def failed(self, failure: StoreError) -> None:
         """Leave the database alone from now on, and start probing it."""
         if self._breaker.trip(str(failure)):
+            self._outages += 1
             _log.warning("database down name=%s reason=%s", self._name, failure)
             self._prober = threading.Thread(target=self._probe_until_up, name=f"{self._name}-probe", daemon=True)
             self._prober.start()

@@ -11,6 +11,8 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +20,10 @@ from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError, StoreUnavailable
 from dejavu.fingerprint import stretches
-from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Postings, Song, SongQuery, UInt32s
+from dejavu.store import about as about_column
 from dejavu.store import clickhouse_sql as sql
+from dejavu.store.about import search_key
 from dejavu.store.clickhouse_client import ClickHouse, Row
 from dejavu.store.clickhouse_tables import create_missing, require_all
 from dejavu.store.song_ids import possible_song_ids
@@ -28,6 +32,9 @@ _TABLES = (sql.FORMAT, sql.SONG, sql.BEGUN, sql.STRETCH, sql.FINGERPRINT)
 
 _ROWS_AT_ONCE = 1 << 20
 """Fingerprints sent at a time, ten hours of sound: one part of the table, and some 100 MB as Python's integers."""
+
+_KEYS_AT_ONCE = 500
+"""Songs brought up to date by one statement, which the server takes 256 kB of at most."""
 
 _FIRST_LOOK_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.2
@@ -46,9 +53,17 @@ class ClickHouseDriver:
         self._has_our_format()  # before tables that others have not are added to theirs
         create_missing(self._clickhouse, _TABLES)
         self._clickhouse.insert_alone(sql.WRITE_FORMAT, "format", self._format_to_write)
+        self._bring_up_to_date()
 
     def _format_to_write(self) -> list[Row]:
         return [] if self._has_our_format() else [(settings.FINGERPRINT_VERSION, settings.format_digest())]
+
+    def _bring_up_to_date(self) -> None:
+        """Give songs of a version that did not read tags, which may still be adding some, what they are found by."""
+        while rows := self._clickhouse.rows(sql.WITHOUT_KEY, limit=_KEYS_AT_ONCE):
+            song_ids = tuple(int(song_id) for song_id, _, _ in rows)
+            keys = [search_key(name, about_column.unpack(packed)) for _, name, packed in rows]
+            self._change(sql.SONG, sql.SET_KEYS, song_ids=song_ids, from_ids=[*song_ids], keys=keys)
 
     def _has_our_format(self) -> bool:
         """Whether it says what format the catalogue is made with; raises `FormatMismatch` where it is not ours."""
@@ -102,31 +117,32 @@ class ClickHouseDriver:
 
     # --- Changing -----------------------------------------------------------------------------------------------------
 
-    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints, about: About = NOTHING_KNOWN) -> Song:
         """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
         if fingerprints.hashes.shape != fingerprints.offsets.shape:
             raise ValueError("The hashes and the offsets of a song differ in shape.")
         song_ids = list(dict.fromkeys(possible_song_ids(sha1)))
-        return self._insert(name, sha1, fingerprints, stretches.pack(fingerprints.peaks), song_ids)
+        song = Song(0, name, sha1, len(fingerprints), about)
+        return self._insert(song, fingerprints, stretches.pack(fingerprints.peaks), song_ids)
 
     def _insert(
-        self, name: str, sha1: str, fingerprints: Fingerprints, packed: dict[int, bytes], song_ids: Sequence[int]
+        self, song: Song, fingerprints: Fingerprints, packed: dict[int, bytes], song_ids: Sequence[int]
     ) -> Song:
         """Store it under the first of `song_ids` that is free, keeping the ids before that from others meanwhile."""
         song_id, *others = song_ids
         stored: list[Song] = []
 
         def store() -> list[Row]:
-            known = self.find_song(sha1)
+            known = self.find_song(song.sha1)
             if known is not None:
                 raise AlreadyFingerprinted(known)
             if not self.songs([song_id]):
                 self._write_fingerprints(song_id, fingerprints, packed)
-                stored.append(Song(song_id, name, sha1, len(fingerprints)))
-                return [(song_id, name, sha1, len(fingerprints), secrets.randbits(64))]
+                stored.append(replace(song, song_id=song_id))
+                return [_row(stored[0])]
             if not others:
                 raise StoreError("Other songs have every id this file could get; add it to another instance.")
-            stored.append(self._insert(name, sha1, fingerprints, packed, others))
+            stored.append(self._insert(song, fingerprints, packed, others))
             return []
 
         self._alone_with(song_id, store)
@@ -177,11 +193,26 @@ class ClickHouseDriver:
         """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
         return [_song(row) for row in self._clickhouse.rows(sql.LIST_SONGS, first=after + 1, limit=limit)]
 
+    def find_songs(self, query: SongQuery, after: tuple[str, str], limit: int) -> list[Song]:
+        """The first `limit` songs that a query is for, by ascending (search key, SHA-1), beyond that pair."""
+        key, sha1 = after
+        return [
+            _song(row)
+            for row in self._clickhouse.rows(sql.FIND_SONGS, None, key=key, sha1=sha1, limit=limit, **_values(query))
+        ]
+
+    def count_songs(self, query: SongQuery) -> int:
+        """How many songs a query is for."""
+        ((found,),) = self._clickhouse.rows(sql.COUNT_SONGS, None, **_values(query))
+        return int(found)
+
     def rename(self, song_id: int, name: str) -> None:
         """Give a song another name; an unknown id is no error."""
 
         def rename() -> list[Row]:
-            self._change(sql.SONG, sql.RENAME_SONG, song_id=song_id, name=name)
+            for song in self.songs([song_id]):
+                key = search_key(name, song.about)
+                self._change(sql.SONG, sql.RENAME_SONG, song_id=song_id, name=name, key=key)
             return []
 
         self._alone_with(song_id, rename)
@@ -239,7 +270,7 @@ class ClickHouseDriver:
         self._change(sql.STRETCH, sql.DELETE_STRETCHES, song_id=song_id)
         self._change(sql.BEGUN, sql.DELETE_BEGUN, song_id=song_id)
 
-    def _change(self, table: sql.Table, statement: str, **values: int | str) -> None:
+    def _change(self, table: sql.Table, statement: str, **values: int | str | Sequence[int] | Sequence[str]) -> None:
         """Change or delete rows, and wait until the server has done so, for which it takes its own time."""
         self._clickhouse.run(statement, **values)
         deadline = time.monotonic() + settings.INSERT_TIMEOUT_SECONDS
@@ -252,5 +283,19 @@ class ClickHouseDriver:
 
 
 def _song(row: Row) -> Song:
-    song_id, name, sha1, total_hashes = row
-    return Song(int(song_id), name, sha1, int(total_hashes))
+    song_id, name, sha1, total_hashes, packed = row
+    return about_column.song(int(song_id), name, sha1, int(total_hashes), packed)
+
+
+def _row(song: Song) -> Row:
+    """What is stored of a song, with a number that no other has."""
+    known = about_column.pack(song.about), search_key(song.name, song.about)
+    return (song.song_id, song.name, song.sha1, song.total_hashes, secrets.randbits(64), *known)
+
+
+def _values(query: SongQuery) -> dict[str, Any]:
+    words = [*query.words, *[""] * settings.SEARCH_MAX_WORDS][: settings.SEARCH_MAX_WORDS]
+    return {
+        "sha1_start": query.sha1_start or "",
+        **{f"word_{number}": word for number, word in enumerate(words)},
+    }

@@ -107,7 +107,7 @@ class ClickHouse:
 
     # --- Changing -----------------------------------------------------------------------------------------------------
 
-    def run(self, statement: str, **values: int | str) -> None:
+    def run(self, statement: str, **values: int | str | Sequence[int] | Sequence[str]) -> None:
         """Carry out a statement that gives nothing."""
         with self._taken(settings.INSERT_TIMEOUT_SECONDS) as client:
             client.execute(statement, values)

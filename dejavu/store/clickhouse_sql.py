@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dejavu.config.settings import SEARCH_MAX_WORDS
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -19,6 +21,8 @@ class Table:
     columns: Mapping[str, str]
     engine: str
     index_granularity: int
+    added: tuple[str, ...] = ()
+    """Columns that tables of earlier versions lack."""
 
     @property
     def create(self) -> str:
@@ -33,6 +37,10 @@ class Table:
     def create_tuned(self) -> str:
         """The statement for a release where a table may say how it wants to be stored."""
         return f"{self.create}, {SMALL_BLOCKS}, {DURABLE}"
+
+    def add(self, column: str) -> str:
+        """The statement that adds one of the columns that came later; refused where it is there."""
+        return f"ALTER TABLE {self.name} ADD COLUMN {column} {self.columns[column]}"
 
 
 SMALL_BLOCK_BYTES = 8192
@@ -49,9 +57,13 @@ FORMAT = Table("catalogue_format", {"version": "UInt32", "digest": "String"}, "M
 
 SONG = Table(
     "song",
-    {"song_id": "UInt32", "sha1": "String", "name": "String", "total_hashes": "UInt32", "edition": "UInt64"},
+    {
+        **{"song_id": "UInt32", "sha1": "String", "name": "String", "total_hashes": "UInt32", "edition": "UInt64"},
+        **{"about": "String", "search_key": "String"},
+    },
     "MergeTree ORDER BY song_id",
     1024,
+    added=("about", "search_key"),
 )
 """A song is in the catalogue when it is here, which it is after all of its fingerprints. `edition` is a random number
 that tells it from the same song stored earlier or later."""
@@ -96,13 +108,30 @@ WRITE_FORMAT = "INSERT INTO catalogue_format (version, digest) VALUES"
 
 # The id comes from the SHA-1 and leads to the row by the table's key.
 FIND_SONG = """
-    SELECT song_id, name, sha1, total_hashes FROM song
+    SELECT song_id, name, sha1, total_hashes, about FROM song
     WHERE song_id IN (SELECT song_id FROM asked) AND sha1 = %(sha1)s
 """
-SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id IN (SELECT song_id FROM asked)"
+SONGS = "SELECT song_id, name, sha1, total_hashes, about FROM song WHERE song_id IN (SELECT song_id FROM asked)"
 LIST_SONGS = """
-    SELECT song_id, name, sha1, total_hashes FROM song
+    SELECT song_id, name, sha1, total_hashes, about FROM song
     WHERE song_id >= %(first)s ORDER BY song_id LIMIT %(limit)s
+"""
+
+# Releases differ in what is at place 1 of what: an empty word is asked for nowhere.
+_WORDS = " AND ".join(
+    f"(%(word_{number})s = '' OR position(search_key, %(word_{number})s) > 0)" for number in range(SEARCH_MAX_WORDS)
+)
+_WANTED = f"(({_WORDS}) OR (%(sha1_start)s != '' AND startsWith(sha1, %(sha1_start)s)))"
+FIND_SONGS = f"""
+    SELECT song_id, name, sha1, total_hashes, about FROM song
+    WHERE (search_key > %(key)s OR (search_key = %(key)s AND sha1 > %(sha1)s)) AND {_WANTED}
+    ORDER BY search_key, sha1 LIMIT %(limit)s
+"""  # noqa: S608 - put together from constants
+COUNT_SONGS = f"SELECT count() FROM song WHERE {_WANTED}"  # noqa: S608 - likewise
+WITHOUT_KEY = "SELECT song_id, name, about FROM song WHERE search_key = '' ORDER BY song_id LIMIT %(limit)s"
+SET_KEYS = """
+    ALTER TABLE song UPDATE search_key = transform(song_id, %(from_ids)s, %(keys)s, search_key)
+    WHERE song_id IN %(song_ids)s
 """
 COUNTS = "SELECT count(), sum(total_hashes) FROM song"
 
@@ -147,9 +176,9 @@ LEFTOVERS = """
 WRITE_BEGUN = "INSERT INTO begun (song_id) VALUES"
 WRITE_FINGERPRINTS = "INSERT INTO fingerprint (hash, song_id, offset) VALUES"
 WRITE_STRETCHES = "INSERT INTO stretch (song_id, number, packed) VALUES"
-WRITE_SONG = "INSERT INTO song (song_id, name, sha1, total_hashes, edition) VALUES"
+WRITE_SONG = "INSERT INTO song (song_id, name, sha1, total_hashes, edition, about, search_key) VALUES"
 
-RENAME_SONG = "ALTER TABLE song UPDATE name = %(name)s WHERE song_id = %(song_id)s"
+RENAME_SONG = "ALTER TABLE song UPDATE name = %(name)s, search_key = %(key)s WHERE song_id = %(song_id)s"
 DELETE_SONG = "ALTER TABLE song DELETE WHERE song_id = %(song_id)s"
 DELETE_FINGERPRINTS = "ALTER TABLE fingerprint DELETE WHERE song_id = %(song_id)s"
 DELETE_STRETCHES = "ALTER TABLE stretch DELETE WHERE song_id = %(song_id)s"

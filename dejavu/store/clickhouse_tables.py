@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from dejavu.errors import FormatMismatch, NotSetUp, StoreUnavailable
+from dejavu.errors import FormatMismatch, NotSetUp, StoreError, StoreUnavailable
 from dejavu.store import clickhouse_sql as sql
 from dejavu.store.clickhouse_client import ClickHouse
 from dejavu.store.clickhouse_errors import NotAllowed, UnknownDatabase, UnknownSetting
@@ -29,6 +29,8 @@ def create_missing(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> None:
     for table in tables:
         if table.name not in present:
             _create(clickhouse, table)
+        else:
+            _add_columns(clickhouse, table, present[table.name])
 
 
 def require_all(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> None:
@@ -51,11 +53,22 @@ def _columns(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> Mapping[str
 
 def _require_our_layout(present: Mapping[str, set[str]], tables: Sequence[sql.Table]) -> None:
     for table in tables:
-        if table.name in present and present[table.name] != table.columns.keys():
+        if table.name in present and present[table.name] | set(table.added) != table.columns.keys():
             raise FormatMismatch(
                 f"The table {table.name} of this ClickHouse database is laid out otherwise; configure an empty "
                 "database, or use the version of TuneScout that made it."
             )
+
+
+def _add_columns(clickhouse: ClickHouse, table: sql.Table, present: set[str]) -> None:
+    """Bring a table of an earlier version up to date; another service may be doing so, too."""
+    for column in table.added:
+        if column not in present:
+            try:
+                clickhouse.run(table.add(column))
+            except StoreError:
+                if column not in _columns(clickhouse, [table])[table.name]:
+                    raise
 
 
 def _create_database(clickhouse: ClickHouse) -> None:

@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Postings, Song, SongQuery, UInt32s
 
 
 class Driver(Protocol):
     """One database full of fingerprints."""
 
     def setup(self) -> None:
-        """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings."""
+        """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings.
+
+        A catalogue of a version that did not read tags gets what it takes to list and search its songs.
+        """
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
@@ -26,7 +29,7 @@ class Driver(Protocol):
     def songs(self, song_ids: Sequence[int]) -> list[Song]:
         """The songs with these ids, in any order; ids nothing is stored under are left out."""
 
-    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints, about: About = NOTHING_KNOWN) -> Song:
         """Store a whole song or nothing; it is visible to every reader when this returns.
 
         Raises `AlreadyFingerprinted` where this SHA-1 is stored, also when somebody else was faster.
@@ -67,6 +70,15 @@ class Driver(Protocol):
 
     def list_songs(self, after: int, limit: int) -> list[Song]:
         """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
+
+    def find_songs(self, query: SongQuery, after: tuple[str, str], limit: int) -> list[Song]:
+        """The first `limit` songs that a query is for, by ascending (search key, SHA-1), beyond that pair.
+
+        Both are compared byte by byte (`store.about`); ("", "") begins.
+        """
+
+    def count_songs(self, query: SongQuery) -> int:
+        """How many songs a query is for."""
 
     def rename(self, song_id: int, name: str) -> None:
         """Give a song another name; every reader has it when this returns. An unknown id is no error."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -13,13 +12,13 @@ from MySQLdb.constants import ER
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
-from dejavu.errors import AlreadyFingerprinted, FormatMismatch, NotSetUp, StoreError
+from dejavu.errors import FormatMismatch, NotSetUp, StoreError
 from dejavu.fingerprint import stretches
-from dejavu.model import Counts, Fingerprints, Postings, Song, UInt32s
+from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Postings, Song, SongQuery, UInt32s
+from dejavu.store import mysql_songs
 from dejavu.store.mysql_postings import SongRows, to_postings, unpack_hashes
 from dejavu.store.mysql_schema import Schema
 from dejavu.store.mysql_server import Cursor, MysqlServer
-from dejavu.store.song_ids import possible_song_ids
 
 _TABLES = {
     # One row. Its revision is written last in each transaction that adds or deletes a song, and never the same twice.
@@ -29,12 +28,7 @@ _TABLES = {
         digest CHAR(12) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
         revision CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
     """,
-    "song": """
-        song_id INT UNSIGNED NOT NULL PRIMARY KEY,
-        sha1 CHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL UNIQUE,
-        name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-        total_hashes INT UNSIGNED NOT NULL
-    """,
+    "song": mysql_songs.COLUMNS,
     "posting": """
         hash INT UNSIGNED NOT NULL,
         song_id INT UNSIGNED NOT NULL,
@@ -60,15 +54,11 @@ _TABLES = {
 
 _SCHEMA = Schema("TuneScout fingerprints, layout 2", _TABLES)
 
-_SONG = "SELECT song_id, name, sha1, total_hashes FROM song"
-
 # Left to itself, a planner with stale statistics may take thousands of hashes for most of the table and read all of it.
 _LOOK_UP = "SELECT hash, song_id, offsets FROM posting FORCE INDEX (PRIMARY) WHERE hash IN %s"
 
 # Row constructors, `(song_id, number) IN (…)`, make some releases of MariaDB read the whole table.
 _STRETCH = "song_id = %s AND number = %s"
-
-_SHA1 = re.compile("[0-9a-f]{40}")
 
 _HASHES_PER_LOOK_UP = settings.QUERY_MAX_HASHES
 """Hashes in one IN list. Beyond some ten thousand the server's planner gives up and reads the whole table."""
@@ -100,35 +90,36 @@ class MysqlDriver:
                     "INSERT IGNORE INTO catalogue (one, version, digest, revision) VALUES (1, %s, %s, %s)", ours
                 )
             _check_format(cursor)
+        mysql_songs.bring_up_to_date(self._server)
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
         with self._server.statements() as cursor:
-            return _find_song(cursor, sha1)
+            return mysql_songs.find(cursor, sha1)
 
     def songs(self, song_ids: Sequence[int]) -> list[Song]:
         """The songs with these ids; ids nothing is stored under are left out."""
         if not song_ids:
             return []
         with self._server.statements() as cursor:
-            cursor.execute(f"{_SONG} WHERE song_id IN %s", (tuple(song_ids),))
-            return [Song(*row) for row in cursor.fetchall()]
+            return mysql_songs.with_ids(cursor, song_ids)
 
-    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints, about: About = NOTHING_KNOWN) -> Song:
         """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
         rows, packed = SongRows(fingerprints), stretches.pack(fingerprints.peaks)
+        song = Song(0, name, sha1, len(fingerprints), about)
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._insert(name, sha1, len(fingerprints), rows, packed)
+                return self._insert(song, rows, packed)
             except StoreError as exc:
                 if not _is_deadlock(exc):
                     raise
-        return self._insert(name, sha1, len(fingerprints), rows, packed)
+        return self._insert(song, rows, packed)
 
-    def _insert(self, name: str, sha1: str, total_hashes: int, rows: SongRows, packed: dict[int, bytes]) -> Song:
+    def _insert(self, song: Song, rows: SongRows, packed: dict[int, bytes]) -> Song:
         with self._server.transaction() as cursor:
             # The song first: who stores or deletes the same one waits here, and never with postings in hand.
-            song = _insert_song(cursor, name, sha1, total_hashes)
+            song = mysql_songs.add(cursor, song)
             for hashes in rows.packed_hashes():
                 cursor.execute("INSERT INTO song_hashes (song_id, hashes) VALUES (%s, %s)", (song.song_id, hashes))
             for some in _batches(list(packed.items()), _STRETCHES_PER_STATEMENT):
@@ -202,13 +193,22 @@ class MysqlDriver:
     def list_songs(self, after: int, limit: int) -> list[Song]:
         """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
         with self._server.statements() as cursor:
-            cursor.execute(f"{_SONG} WHERE song_id > %s ORDER BY song_id LIMIT %s", (after, limit))
-            return [Song(*row) for row in cursor.fetchall()]
+            return mysql_songs.page_by_id(cursor, after, limit)
+
+    def find_songs(self, query: SongQuery, after: tuple[str, str], limit: int) -> list[Song]:
+        """The first `limit` songs that a query is for, by ascending (search key, SHA-1), beyond that pair."""
+        with self._server.statements() as cursor:
+            return mysql_songs.page_by_key(cursor, query, after, limit)
+
+    def count_songs(self, query: SongQuery) -> int:
+        """How many songs a query is for."""
+        with self._server.statements() as cursor:
+            return mysql_songs.count(cursor, query)
 
     def rename(self, song_id: int, name: str) -> None:
         """Give a song another name; an unknown id is no error."""
         with self._server.transaction() as cursor:
-            cursor.execute("UPDATE song SET name = %s WHERE song_id = %s", (name, song_id))
+            mysql_songs.rename(cursor, song_id, name)
 
     def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
         """Whole songs, each under its id, by looking up their own hashes."""
@@ -243,31 +243,6 @@ def _check_format(cursor: Cursor) -> None:
             f"TuneScout uses {ours[0]} ({ours[1]}); use the version that made it, or upload the files anew "
             "into an empty database."
         )
-
-
-def _find_song(cursor: Cursor, sha1: str) -> Song | None:
-    # MySQL would compare anything, and finds text equal that ends in more spaces.
-    if not _SHA1.fullmatch(sha1) or not cursor.execute(f"{_SONG} WHERE sha1 = %s", (sha1,)):
-        return None
-    return Song(*cursor.fetchone())
-
-
-def _insert_song(cursor: Cursor, name: str, sha1: str, total_hashes: int) -> Song:
-    """Add the song with the first id that is free; raises `AlreadyFingerprinted`."""
-    for song_id in possible_song_ids(sha1):
-        known = _find_song(cursor, sha1)
-        if known is not None:
-            raise AlreadyFingerprinted(known)
-        song = Song(song_id, name, sha1, total_hashes)
-        try:
-            cursor.execute(
-                "INSERT INTO song (song_id, name, sha1, total_hashes) VALUES (%s, %s, %s, %s)",
-                (song.song_id, song.name, song.sha1, song.total_hashes),
-            )
-        except MySQLdb.IntegrityError:
-            continue  # the id is another song's; or the file has been stored since, which is then found
-        return song
-    raise StoreError("Other songs have every id this file could get; add it to another instance.")
 
 
 def _revise(cursor: Cursor) -> None:

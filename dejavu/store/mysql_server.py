@@ -24,7 +24,7 @@ Cursor = Any
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
-PRIVILEGES = "CREATE, SELECT, INSERT, UPDATE, DELETE"
+PRIVILEGES = "ALTER, CREATE, SELECT, INSERT, UPDATE, DELETE"
 """What the user of config.json needs on the database."""
 
 _CONNECTIONS = 8

@@ -39,12 +39,13 @@ class ResultsStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShardStatus:
-    """Whether a results database can be asked, since when, and why not; for operators."""
+    """Whether a results database can be asked, since when, why not, and how often that came to pass; for operators."""
 
     name: str
     up: bool
     since: datetime
     reason: str | None
+    outages: int = 0
 
 
 class ResultShard:
@@ -69,7 +70,7 @@ class ResultShard:
     def status(self) -> ShardStatus:
         """How the database is, as far as known without asking it."""
         available = self._availability
-        return ShardStatus(self.name, available.up, available.since, available.reason)
+        return ShardStatus(self.name, available.up, available.since, available.reason, available.outages)
 
     def probe(self) -> bool:
         """Try whether a database that was down can be used again, and from then on use it."""

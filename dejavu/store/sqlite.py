@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, Overloaded, StoreError
 from dejavu.fingerprint import stretches
-from dejavu.model import Counts, Fingerprints, Peaks, Postings, Song, UInt32s
-from dejavu.store import sqlite_postings
+from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Peaks, Postings, Song, SongQuery, UInt32s
+from dejavu.store import sqlite_postings, sqlite_songs
 from dejavu.store.song_ids import possible_song_ids
 from dejavu.store.sqlite_file import FileBusy, SqliteFile
 
@@ -30,24 +30,21 @@ _SCHEMA = (
         song_id INTEGER NOT NULL UNIQUE,
         sha1 TEXT NOT NULL UNIQUE,
         name TEXT NOT NULL,
-        total_hashes INTEGER NOT NULL
+        total_hashes INTEGER NOT NULL,
+        about TEXT NOT NULL DEFAULT '',
+        search_key TEXT NOT NULL DEFAULT ''
     )""",
+    sqlite_songs.INDEX,
     "CREATE TABLE postings (id INTEGER PRIMARY KEY, entries BLOB NOT NULL)",
     # By song key and number in one integer: a song's stretches stand side by side, and new ones at the end.
     "CREATE TABLE stretch (id INTEGER PRIMARY KEY, packed BLOB NOT NULL)",
 )
-
-_FIND_SONG = "SELECT song_id, name, sha1, total_hashes FROM song WHERE sha1 = ?"
-
-_SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
 
 # A key never gets another song and the sum of ids tells a file from its backup that went other ways: other songs with
 # equal sums would have to meet by chance.
 _REVISION = """
     SELECT count(*), ifnull(sum(key), 0), ifnull(sum(song_id), 0), ifnull(sum(total_hashes), 0) FROM song
 """
-
-_LIST_SONGS = "SELECT song_id, name, sha1, total_hashes FROM song WHERE song_id > ? ORDER BY song_id LIMIT ?"
 
 _KEYS = "SELECT key, song_id FROM song WHERE song_id IN (SELECT value FROM json_each(?))"
 
@@ -107,31 +104,27 @@ class SqliteDriver:
                 ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
                 connection.execute("INSERT INTO format (version, digest) VALUES (?, ?)", ours)
             _check_format(connection)
+            sqlite_songs.bring_up_to_date(connection)
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
         with self._file.reading() as connection:
-            return _find_song(connection, sha1)
+            return sqlite_songs.find(connection, sha1)
 
     def songs(self, song_ids: Sequence[int]) -> list[Song]:
         """The songs with these ids; ids nothing is stored under are left out."""
         with self._file.reading() as connection:
-            rows = connection.execute(_SONGS, (json.dumps(list(song_ids)),)).fetchall()
-        return [Song(*row) for row in rows]
+            return sqlite_songs.with_ids(connection, song_ids)
 
-    def insert(self, name: str, sha1: str, fingerprints: Fingerprints) -> Song:
+    def insert(self, name: str, sha1: str, fingerprints: Fingerprints, about: About = NOTHING_KNOWN) -> Song:
         """Store a whole song or nothing; raises `AlreadyFingerprinted`, also when somebody else was faster."""
         packed = stretches.pack(fingerprints.peaks)
         with _busy_as_overloaded(), self._file.writing() as connection:
-            known = _find_song(connection, sha1)
+            known = sqlite_songs.find(connection, sha1)
             if known is not None:
                 raise AlreadyFingerprinted(known)
-            song = Song(_free_song_id(connection, sha1), name, sha1, len(fingerprints))
-            key = connection.execute(
-                "INSERT INTO song (song_id, sha1, name, total_hashes) VALUES (?, ?, ?, ?)",
-                (song.song_id, song.sha1, song.name, song.total_hashes),
-            ).lastrowid
-            assert key is not None  # noqa: S101 - an INSERT of a row always gives one
+            song = Song(_free_song_id(connection, sha1), name, sha1, len(fingerprints), about)
+            key = sqlite_songs.add(connection, song)
             connection.executemany(_APPEND, sqlite_postings.pack(key, fingerprints))
             rows = [(_stretch_ids(key)[0] + number, part) for number, part in packed.items()]
             connection.executemany("INSERT INTO stretch (id, packed) VALUES (?, ?)", rows)
@@ -188,12 +181,22 @@ class SqliteDriver:
     def list_songs(self, after: int, limit: int) -> list[Song]:
         """The first `limit` songs with ids above `after`, by ascending id; -1 begins."""
         with self._file.reading() as connection:
-            return [Song(*row) for row in connection.execute(_LIST_SONGS, (after, limit))]
+            return sqlite_songs.page_by_id(connection, after, limit)
+
+    def find_songs(self, query: SongQuery, after: tuple[str, str], limit: int) -> list[Song]:
+        """The first `limit` songs that a query is for, by ascending (search key, SHA-1), beyond that pair."""
+        with self._file.reading() as connection:
+            return sqlite_songs.page_by_key(connection, query, after, limit)
+
+    def count_songs(self, query: SongQuery) -> int:
+        """How many songs a query is for."""
+        with self._file.reading() as connection:
+            return sqlite_songs.count(connection, query)
 
     def rename(self, song_id: int, name: str) -> None:
         """Give a song another name; an unknown id is no error."""
         with self._file.writing() as connection:
-            connection.execute("UPDATE song SET name = ? WHERE song_id = ?", (name, song_id))
+            sqlite_songs.rename(connection, song_id, name)
 
     def fingerprints(self, song_ids: Sequence[int]) -> dict[int, Fingerprints]:
         """Whole songs, each under its id, reading the postings of their generations once."""
@@ -260,11 +263,6 @@ def _busy_as_overloaded() -> Iterator[None]:
         yield
     except FileBusy as exc:
         raise Overloaded(str(exc), _BUSY_RETRY_SECONDS) from exc
-
-
-def _find_song(connection: sqlite3.Connection, sha1: str) -> Song | None:
-    row = connection.execute(_FIND_SONG, (sha1,)).fetchone()
-    return None if row is None else Song(*row)
 
 
 def _free_song_id(connection: sqlite3.Connection, sha1: str) -> int:

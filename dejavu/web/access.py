@@ -36,6 +36,12 @@ def client_address(peer: str | None, forwarded_for: str, trusted: Sequence[Netwo
     return address
 
 
+def is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Whether a request comes from one of these proxies."""
+    address = _parse(peer or "")
+    return address is not None and _within(address, trusted)
+
+
 def rate_limit_key(address: Address | None) -> str:
     """What requests of one client are counted under; an IPv6 client has a whole /64 of addresses to come from."""
     if isinstance(address, ipaddress.IPv6Address):
@@ -49,14 +55,17 @@ def require_catalogue_access(deployment: Deployment, peer: str | None, headers: 
     With a token configured, that token decides. Without one, only this machine may: a loopback peer whose request came
     neither through a proxy (unless a trusted one vouches for a loopback client) nor from somebody else's web page.
     """
-    token = deployment.fingerprinting.token
+    require_access(deployment, deployment.fingerprinting.token, peer, headers, "fingerprinting.token")
+
+
+def require_access(deployment: Deployment, token: str | None, peer: str | None, headers: Headers, key: str) -> None:
+    """Pass who has the token, or, where there is none, this machine; `key` is where the token is configured."""
     if token is not None:
         if not _has_token(headers.get("Authorization", ""), token):
             raise NotAuthorized("Send the service's token in the header Authorization: Bearer <token>.")
     elif not _is_local(deployment, peer, headers):
         raise NotAuthorized(
-            "No token is configured, so songs are accepted from the service's own machine only; "
-            "set fingerprinting.token to let others in."
+            f"No token is configured, so this is for the service's own machine only; set {key} to let others in."
         )
 
 
@@ -74,16 +83,32 @@ def _has_token(authorization: str, token: str) -> bool:
 
 def _is_local(deployment: Deployment, peer: str | None, headers: Headers) -> bool:
     trusted = deployment.server.trusted_proxies
+    is_forwarded = any(name in headers for name in _FORWARDING_HEADERS)
+    if not is_forwarded and "Host" in headers and not _names_this_machine(headers["Host"]):
+        return False  # a page whose own name was made to lead here, once it was loaded
     origin = headers.get("Origin")
-    if origin is not None and origin not in deployment.allowed_origins:
+    if origin is not None and origin not in deployment.allowed_origins and not _is_own(origin, headers):
         return False
     forwarded_for = headers.get("X-Forwarded-For", "")
-    if any(name in headers for name in _FORWARDING_HEADERS):
+    if is_forwarded:
         proxy = _parse(peer or "")
         if proxy is None or not _within(proxy, trusted) or not forwarded_for.strip():
             return False
     address = client_address(peer, forwarded_for, trusted)
     return address is not None and address.is_loopback
+
+
+def _is_own(origin: str, headers: Headers) -> bool:
+    """Whether a page of this service, opened under a name of this machine, has sent the request."""
+    host = headers.get("Host", "")
+    return _names_this_machine(host) and origin in (f"http://{host}", f"https://{host}")
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether a Host header (perhaps with a port) means this machine itself, whatever a name server says."""
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    address = _parse(name)
+    return name.lower() == "localhost" or (address is not None and address.is_loopback)
 
 
 def _parse(text: str) -> Address | None:

@@ -11,13 +11,17 @@ from flask_limiter import Limiter
 
 from dejavu.config.deployment import Deployment
 from dejavu.config.settings import OUTAGE_RETRY_SECONDS
-from dejavu.model import Song
 from dejavu.service.service import Service
 from dejavu.web.access import require_catalogue_access, require_fingerprinting
 from dejavu.web.errors import register_error_handlers
+from dejavu.web.metrics import register_metrics
+from dejavu.web.openapi import openapi_route
+from dejavu.web.pages import page_routes
+from dejavu.web.plots import plot_routes
 from dejavu.web.rate_limits import create_limiter
-from dejavu.web.request_log import log_failure, note_stages, register_request_log
+from dejavu.web.request_log import log_failure, note_recognition, register_request_log
 from dejavu.web.requests import UploadRequest, read_seconds, read_song_name, receive_upload
+from dejavu.web.songs import song_response, song_routes
 
 
 class TuneScout(Flask):
@@ -39,12 +43,17 @@ def create_app(service: Service, deployment: Deployment) -> Flask:
     register_request_log(app, deployment.server.trusted_proxies)
     limiter = create_limiter(app, deployment)
     register_error_handlers(app, limiter)
+    register_metrics(app, service, deployment)
     app.register_blueprint(_routes(service, deployment, limiter))
+    app.register_blueprint(openapi_route())
+    app.register_blueprint(song_routes(service, deployment, limiter))
+    app.register_blueprint(plot_routes(service, deployment, limiter))
+    app.register_blueprint(page_routes(service, deployment, limiter))
     if deployment.allowed_origins:
         CORS(
             app,
             origins=list(deployment.allowed_origins),
-            methods=["GET", "POST"],
+            methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
@@ -65,7 +74,7 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
         start = read_seconds(request, "start", above_zero=False) or 0.0
         duration = read_seconds(request, "duration", above_zero=True)
         recognition = service.recognize(upload.file, start, duration)
-        note_stages(recognition.timings)
+        note_recognition(recognition)
         return _json(recognition.to_json())
 
     @api.get("/fetch/<token>")
@@ -81,14 +90,7 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
         require_fingerprinting(deployment.fingerprinting)
         require_catalogue_access(deployment, request.remote_addr, request.headers)
         upload = receive_upload(request, deployment.fingerprinting.max_file_size_bytes)
-        return _song(service.fingerprint(upload.file, read_song_name(request, upload)))
-
-    @api.get("/songs/<file_sha1>")
-    @limiter.limit(limits.fetching_results)
-    def song(file_sha1: str) -> Response:
-        """Say whether this very file is in the catalogue."""
-        require_catalogue_access(deployment, request.remote_addr, request.headers)
-        return _song(service.find_song(file_sha1))
+        return song_response(service.fingerprint(upload.file, read_song_name(request, upload)))
 
     @api.get("/health")
     def health() -> Response:
@@ -109,13 +111,3 @@ def _routes(service: Service, deployment: Deployment, limiter: Limiter) -> Bluep
 def _json(body: str) -> Response:
     """A body that is JSON already, to the letter."""
     return Response(body, mimetype="application/json")
-
-
-def _song(song: Song) -> Response:
-    return flask.jsonify(
-        status="success",
-        file_sha1=song.sha1,
-        song_id=song.song_id,
-        song_name=song.name,
-        fingerprinted_hashes=song.total_hashes,
-    )

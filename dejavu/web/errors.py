@@ -26,6 +26,7 @@ ANSWERS: dict[type[errors.TuneScoutError], tuple[HTTPStatus, str]] = {
     errors.FingerprintingDisabled: (HTTPStatus.FORBIDDEN, "fingerprinting_disabled"),
     errors.UnknownToken: (HTTPStatus.NOT_FOUND, "unknown_token"),
     errors.UnknownSong: (HTTPStatus.NOT_FOUND, "unknown_song"),
+    errors.NoPicture: (HTTPStatus.NOT_FOUND, "no_picture"),
     errors.AlreadyFingerprinted: (HTTPStatus.CONFLICT, "already_fingerprinted"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"),
     errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "store_unavailable"),
@@ -33,12 +34,15 @@ ANSWERS: dict[type[errors.TuneScoutError], tuple[HTTPStatus, str]] = {
 }
 """Every exception that a request may end in; those of the start (`ConfigError`, `FormatMismatch`) are not."""
 
-_NOT_FOUND = "There is nothing at this address; the routes are /api/recognize, /api/fetch/<token>, /api/fingerprint, \
-/api/songs/<file_sha1> and /api/health."
+_NOT_FOUND = (
+    "There is nothing at this address; the page is /, and the routes are /api/recognize, /api/fetch/<token>, "
+    "/api/fetch/<token>/plot.png, /api/fingerprint, /api/songs, /api/songs/<file_sha1>, /api/health and /metrics."
+)
 
 
 def error_response(status: int, code: str, message: str) -> Response:
     """The one shape of every error."""
+    flask.g.error_code = code  # counted with the request
     response = flask.jsonify(status="error", code=code, message=message)
     response.status_code = status
     return response

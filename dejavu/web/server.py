@@ -31,8 +31,10 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from dejavu.config import settings
+from dejavu.config.deployment import Deployment
 from dejavu.errors import ConfigError, TuneScoutError
 from dejavu.service.recognizer import clip_places
+from dejavu.web.reloading import Configuration, ReloadingArbiter
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ _REFUSALS: tuple[tuple[type[Exception], HTTPStatus, str, str], ...] = (
 class OpenApp(Protocol):
     """Opens the service in the process that serves; called once there, after the fork."""
 
-    def __call__(self) -> tuple[Flask, Callable[[], None]]:
+    def __call__(self, deployment: Deployment) -> tuple[Flask, Callable[[], None]]:
         """The application, and what closes everything it holds. Raises `TuneScoutError` where it cannot start."""
 
 
@@ -93,6 +95,7 @@ class ServerWorker(ThreadWorker):  # type: ignore[misc]
         """Leave Ctrl-C, which a terminal sends to every process, to the parent: it stops this one in order."""
         super().init_signals()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent, too, which then starts another
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """On the way out, stop listening instead of letting new clients wait for nothing; called by gunicorn."""
@@ -138,9 +141,10 @@ class ServerWorker(ThreadWorker):  # type: ignore[misc]
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn on a socket that listens already, running what `open_app` opens."""
 
-    def __init__(self, listener: socket.socket, open_app: OpenApp) -> None:
+    def __init__(self, listener: socket.socket, open_app: OpenApp, configuration: Configuration) -> None:
         self._listener = listener
         self._open_app = open_app
+        self._configuration = configuration
         self._close_app: Callable[[], None] | None = None
         super().__init__()
 
@@ -159,6 +163,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "forwarded_allow_ips": "",  # web/access.py knows whom to believe
             "when_ready": _stop_in_order_on_interrupt,
+            "post_worker_init": self._on_serving,
             "worker_exit": self._on_worker_exit,
         }
         for name, value in options.items():
@@ -167,11 +172,22 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Open the service; called by gunicorn in the worker process."""
         try:
-            app, self._close_app = self._open_app()
+            app, self._close_app = self._open_app(self._configuration.deployment)
         except TuneScoutError as exc:
+            if self._configuration.is_trial:
+                for problem in str(exc).splitlines():
+                    _log.error("reload refused: %s", problem)
+                raise SystemExit(Arbiter.APP_LOAD_ERROR) from exc
             raise AppImportError(str(exc)) from exc
         _log.info("serving")
         return app
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        ReloadingArbiter(self, self._configuration).run()
+
+    def _on_serving(self, _worker: ServerWorker) -> None:
+        self._configuration.serving()
 
     def _on_worker_exit(self, _arbiter: Arbiter, _worker: ServerWorker) -> None:
         if self._close_app is not None:
@@ -197,14 +213,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, open_app: OpenApp) -> int:
+def serve(listener: socket.socket, open_app: OpenApp, configuration: Configuration) -> int:
     """Serve until told to stop and return the exit code; requests in flight are answered first."""
     parent = os.getpid()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = settings.SERVER_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, settings.SERVER_DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     try:
-        Server(listener, open_app).run()
+        Server(listener, open_app, configuration).run()
     except SystemExit as exc:
         if os.getpid() != parent:
             raise  # gunicorn's own way out of the process that it forked

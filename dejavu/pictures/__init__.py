@@ -1,0 +1,1 @@
+"""Portraits of answers as PNG images."""

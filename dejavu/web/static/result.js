@@ -1,0 +1,3 @@
+import { prepare } from "./answer.js";
+
+prepare(document.querySelector("#shown-answer"));
