@@ -276,7 +276,7 @@ class _Form:
             left -= len(block)
             yield block
         if left:
-            raise OSError("The file became shorter while it was being sent.")
+            raise ServiceError("The file became shorter while it was being sent; send it again once it is whole.")
         yield self._tail
 
 

@@ -21,7 +21,8 @@ TuneScoutError
 ├── Overloaded                   carries how long to wait
 └── StoreError
     ├── StoreUnavailable         one database cannot be reached or does not answer
-    │   └── NotSetUp             it can, and nothing was ever kept in it
+    │   ├── NotSetUp             it can, and nothing was ever kept in it
+    │   └── Outdated             an earlier version has set it up
     ├── InstancesUnavailable     none of the databases that were needed can be asked
     └── FormatMismatch           a catalogue made with other fingerprint settings
 
@@ -134,6 +135,13 @@ class NotSetUp(StoreUnavailable):
 
     def __init__(self) -> None:
         super().__init__("Nothing has been set up here yet; the service does so when it starts.")
+
+
+class Outdated(StoreUnavailable):
+    """A catalogue lacks columns that an earlier version did not have; a service that starts adds them."""
+
+    def __init__(self) -> None:
+        super().__init__("An earlier version has set this up; the service brings it up to date when it starts.")
 
 
 class InstancesUnavailable(StoreError):

@@ -8,6 +8,7 @@ import pytest
 from driver_data import NAMES, fingerprints, sha1
 from driver_processes import Opener
 
+from dejavu.errors import Outdated
 from dejavu.model import NOTHING_KNOWN, About, Song, SongQuery
 from dejavu.store.about import folded, search_key
 from dejavu.store.driver import Driver
@@ -121,9 +122,13 @@ def assert_brought_up_to_date(opener: Opener, make_older: Callable[[], None]) ->
     driver.setup()
     stored = [driver.insert(name, sha1(n), fingerprints(n), KNOWN) for n, name in enumerate(NAMES.values())]
     make_older()
+    with pytest.raises(Outdated):
+        driver.check()
     one, other = opener(), opener()
     for again in (one, other, one):
         again.setup()
+        while again.index_songs():
+            pass
         songs = again.find_songs(SongQuery(), BEGINNING, 100)
         assert [song.name for song in songs] == sorted(
             (song.name for song in stored), key=lambda name: search_key(name, NOTHING_KNOWN)

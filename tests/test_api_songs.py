@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import catalogue
 import media
 import pytest
 import requests
+from processes import eventually
 from servers import TOKEN, Server
 from wire import assert_error
 
@@ -191,6 +194,22 @@ def test_copies_are_one_song_and_go_together(own_server: Server, tmp_path: Path)
     assert told.startswith(f"The song was deleted on instances[{1 - held.index(1)}].")
     page = ask(own_server, "GET").json()
     assert (page["songs"], page["unavailable"]) == ([], [f"instances[{held.index(1)}]"])
+
+
+def test_songs_of_an_earlier_version_are_found_at_once_and_listed_soon(tmp_path: Path, own_server: Server) -> None:
+    for seed, name in ((83, "Ágætis"), (84, "Byrjun")):
+        assert own_server.fingerprint(catalogue.song(seed), song_name=name).status_code == 200
+    own_server.stop()
+    for path in tmp_path.glob("fingerprints-?.sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP INDEX song_by_key")
+            for column in ("about", "search_key"):
+                connection.execute(f"ALTER TABLE song DROP COLUMN {column}")
+    own_server.start()
+    (best, *_) = own_server.recognize(catalogue.clip(83, 3.0, 6.0)).json()["results"]
+    assert (best["song_name"], best["duration_seconds"]) == ("Ágætis", None)
+    eventually(lambda: found(own_server) == ["Ágætis", "Byrjun"])
+    assert found(own_server, query="byrjun") == ["Byrjun"]
 
 
 def test_only_who_may_add_songs_may_see_and_change_them(server: Server, songs: list[dict[str, Any]]) -> None:

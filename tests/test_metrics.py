@@ -70,6 +70,8 @@ def test_counts_are_what_happened(tmp_path: Path) -> None:
         assert_error(server.recognize(b"no clip"), 415, "unsupported_media")
         assert_error(server.get("/api/fetch/secret-token"), 404, "unknown_token")
         assert_error(server.get("/nowhere"), 404, "not_found")
+        for made_up in ("BREW", "BREW2"):
+            server.request(made_up, "/nowhere")
         after = scrape(server)
         text = server.get("/metrics").text
     route = {"method": "POST", "route": "/api/recognize"}
@@ -78,6 +80,8 @@ def test_counts_are_what_happened(tmp_path: Path) -> None:
     assert value(after, "tunescout_requests_total", **route, status=415) == 1
     assert value(after, "tunescout_request_seconds_count", **route) == 3
     assert value(after, "tunescout_requests_total", method="GET", route="-", status=404) == 1
+    assert value(after, "tunescout_requests_total", method="other", route="-", status=404) == 2
+    assert "BREW" not in text
     assert value(after, "tunescout_recognitions_total", answer="match") == 1
     assert value(after, "tunescout_recognitions_total", answer="none") == 1
     assert value(after, "tunescout_errors_total", code="unsupported_media") == 1

@@ -10,7 +10,7 @@ import catalogue
 import media
 import numpy as np
 import pytest
-from browser import chromium, opened, until
+from browser import PATIENCE_MS, chromium, opened, until
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from readme import PROJECT
 from servers import TOKEN, Server
@@ -150,6 +150,35 @@ def test_what_the_microphone_hears_is_recognised_while_it_still_listens(page: Pa
     asked = re.findall(r"route=/api/recognize status=(\d+)", site.log)[before:]
     assert asked[-1] == "200" and len(asked) <= 3
     assert len(asked) < 3, "it listened to the end, though the song is there from the beginning"
+
+
+def test_what_is_not_there_is_listened_to_for_ten_seconds(playwright: Playwright, site: Server, tmp_path: Path) -> None:
+    (tmp_path / "other.wav").write_bytes(media.encode(catalogue.samples(SONG + 1), media.FORMATS["wav"]))
+    before = site.log.count("route=/api/recognize")
+    with chromium(playwright, tmp_path / "other.wav") as browser, opened(browser) as page:
+        page.goto(site.url)
+        page.get_by_role("button", name="Listen").click()
+        expect(page.locator("#answer")).to_contain_text("Not in the catalogue", timeout=PATIENCE_MS)
+        expect(page.get_by_role("button", name="Listen")).to_be_visible()
+        expect(page.locator("#listen-status")).to_be_empty()
+    assert site.log.count("route=/api/recognize") - before == 3
+
+
+def test_an_answer_that_cannot_be_shown_is_told(page: Page, site: Server, files: dict[str, str]) -> None:
+    page.route("**/results/*", lambda route: route.abort())
+    send(page, site, files["known.mp3"])
+    expect(page.locator("#file-status")).to_contain_text("The service was not reached")
+
+
+def test_who_asks_for_pages_too_often_gets_one_that_says_so(tmp_path: Path) -> None:
+    with Server(tmp_path, rate_limit={"fetching_results": "1 per minute"}) as slow:
+        slow.get("/results/nonsense")
+        answer = slow.get("/results/nonsense")
+        metrics = slow.get("/metrics").text
+    assert (answer.status_code, answer.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
+    assert "Too many requests" in answer.text and int(answer.headers["Retry-After"]) >= 1
+    assert 'tunescout_errors_total{code="rate_limited"} 1.0' in metrics
+    assert 'tunescout_errors_total{code="unknown_token"} 1.0' in metrics
 
 
 def test_listening_can_be_stopped(page: Page, site: Server) -> None:

@@ -31,6 +31,8 @@ from dejavu.errors import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LogFormat = Literal["text", "json"]
+
 BYTES_PER_MB = 1024 * 1024
 """A megabyte of config.json, counted as file managers and web servers count one."""
 
@@ -112,7 +114,7 @@ class ServerConfig:
     """`trusted_proxies`: whose X-Forwarded-For is believed. `log_format`: lines of text, or of JSON."""
 
     trusted_proxies: tuple[Network, ...] = ()
-    log_format: Literal["text", "json"] = "text"
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)

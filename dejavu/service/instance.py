@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -11,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from dejavu.config import settings
-from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
+from dejavu.errors import FormatMismatch, Overloaded, StoreError, StoreUnavailable
 from dejavu.matching.align import align
 from dejavu.model import NOTHING_KNOWN, About, Candidate, Counts, Fingerprints, Postings, Song, SongQuery, UInt32s
 from dejavu.service.lane import Lane, LaneFull, LaneTimeout, Pending
@@ -23,6 +25,8 @@ from dejavu.store.cache_redis import RedisEntries
 from dejavu.store.driver import Driver
 
 Answer = TypeVar("Answer")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,22 @@ class Instance:
         except FormatMismatch as exc:
             raise FormatMismatch(f"{self.name}: {exc}") from exc
         self.count()
+        self._start_indexing()
+
+    def _start_indexing(self) -> None:
+        """Have songs of an earlier version indexed, some at a time beside what else is written."""
+        with suppress(LaneFull, RuntimeError):  # the next time, or in another process
+            self._inserts.start(self._index_some, settings.INSERT_TIMEOUT_SECONDS)
+
+    def _index_some(self) -> None:
+        try:
+            indexed = self._driver.index_songs()
+        except StoreError as exc:
+            _log.warning("songs not indexed, so that some are not listed name=%s reason=%s", self.name, exc)
+            return
+        if indexed:
+            _log.info("songs indexed name=%s songs=%d", self.name, indexed)
+            self._start_indexing()
 
     # --- Coming and going ---------------------------------------------------------------------------------------------
 
@@ -257,6 +277,7 @@ class Instance:
             self.set_up()
         else:
             self.count()
+            self._start_indexing()
 
     def close(self) -> None:
         """Finish what is running and let go of the database."""

@@ -29,20 +29,30 @@ _MOST_PEAKS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer as it was sent, and the peaks of its clip where they were kept."""
+    """An answer as it was sent, and the peaks of its clip as they are `packed`; "" where none were kept."""
 
     answer: str
-    peaks: ClipPeaks | None
+    packed: str = ""
 
-    def to_text(self) -> str:
-        """What is stored."""
-        return self.answer if self.peaks is None else f"{self.answer}\n{_VERSION}{_packed(self.peaks)}"
+    @classmethod
+    def of(cls, answer: str, peaks: ClipPeaks) -> Kept:
+        """An answer and the peaks it was found by."""
+        return cls(answer, _VERSION + _packed(peaks))
 
     @classmethod
     def from_text(cls, text: str) -> Kept:
-        """What was stored; without peaks where they cannot be read."""
-        answer, _, rest = text.partition("\n")
-        return cls(answer, _unpacked(rest.removeprefix(_VERSION)) if rest.startswith(_VERSION) else None)
+        """What was stored."""
+        answer, _, packed = text.partition("\n")
+        return cls(answer, packed)
+
+    def to_text(self) -> str:
+        """What is stored."""
+        return f"{self.answer}\n{self.packed}"
+
+    @property
+    def peaks(self) -> ClipPeaks | None:
+        """The peaks of the clip; None where none were kept, or they cannot be read."""
+        return _unpacked(self.packed.removeprefix(_VERSION)) if self.packed.startswith(_VERSION) else None
 
 
 def _packed(peaks: ClipPeaks) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dejavu.config.settings import ANALYSIS_FS, HOP_LENGTH, STRETCH_FRAMES
-from dejavu.errors import NoPicture
+from dejavu.errors import InstancesUnavailable, NoPicture
 from dejavu.fingerprint.stretches import join
 from dejavu.matching.placement import Placement
 from dejavu.model import ClipPeaks, Match, Peaks, Warp
@@ -54,17 +54,18 @@ class Portraits:
         Raises `UnknownToken`, `NoPicture` where there is nothing to draw it from, and `InstancesUnavailable`.
         """
         kept = self._kept(token)
-        if kept.peaks is None:
+        clip = kept.peaks
+        if clip is None:
             raise NoPicture("Nothing was kept of this clip that a picture could be drawn from.")
         results = json.loads(kept.answer)["results"]
         if not results:
-            return Portrait(kept.peaks, None)
+            return Portrait(clip, None)
         best = results[0]
         speed = float(best.get("speed", 1.0))
         placement = Placement(
             float(best["offset_seconds"]) * ANALYSIS_FS / HOP_LENGTH, Warp(speed, float(best.get("pitch", speed)))
         )
-        return self._portrait(kept.peaks, best["song_name"], best["file_sha1"], best["confidence"], placement)
+        return self._portrait(clip, best["song_name"], best["file_sha1"], best["confidence"], placement)
 
     def of_match(self, clip: ClipPeaks, match: Match) -> Portrait:
         """The portrait of a match that was just found; raises as `of_answer`."""
@@ -75,9 +76,14 @@ class Portraits:
         middle = max(0, int(placement.delta)) // STRETCH_FRAMES
         numbers = range(max(0, middle - _STRETCHES_AROUND), middle + _STRETCHES_AROUND + 1)
         answers = ask_all(self._instances, lambda instance: instance.stretches(sha1, numbers))
-        stretches = next(filter(None, answers.by_instance.values()), None)
+        stretches = next((found for found in answers.by_instance.values() if found is not None), None)
+        if stretches is None and answers.unavailable:
+            names = ", ".join(sorted(instance.name for instance in answers.unavailable))
+            raise InstancesUnavailable(
+                f"The song of this answer may be in {names}, which cannot be reached; try later."
+            )
         if stretches is None:
-            raise NoPicture("The song of this answer is no longer in the catalogue, as far as can be told.")
+            raise NoPicture("The song of this answer is no longer in the catalogue.")
         try:
             return Portrait(clip, Likeness(name, confidence, placement, join(stretches)))
         except ValueError as exc:

@@ -76,7 +76,7 @@ class Recognizer:
             asked_hashes=found.asked_hashes,
         )
         recognition = Recognition(_new_token(), found.ranking.matches, found.unavailable, timings)
-        self._results.put(recognition.token, Kept(recognition.to_json(), query.peaks).to_text())
+        self._results.put(recognition.token, Kept.of(recognition.to_json(), query.peaks).to_text())
         return replace(recognition, timings=replace(timings, store=time.perf_counter() - searched))
 
     @property

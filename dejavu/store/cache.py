@@ -68,7 +68,7 @@ class CachedDriver:
     """
 
     def __init__(self, driver: Driver, entries: RedisEntries, clock: Callable[[], float] = time.monotonic) -> None:
-        self.setup, self.check = driver.setup, driver.check
+        self.setup, self.check, self.index_songs = driver.setup, driver.check, driver.index_songs
         self.find_song, self.songs, self.list_songs = driver.find_song, driver.songs, driver.list_songs
         self.find_songs, self.count_songs = driver.find_songs, driver.count_songs
         self.insert, self.delete, self.rename = driver.insert, driver.delete, driver.rename

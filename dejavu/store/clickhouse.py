@@ -33,8 +33,8 @@ _TABLES = (sql.FORMAT, sql.SONG, sql.BEGUN, sql.STRETCH, sql.FINGERPRINT)
 _ROWS_AT_ONCE = 1 << 20
 """Fingerprints sent at a time, ten hours of sound: one part of the table, and some 100 MB as Python's integers."""
 
-_KEYS_AT_ONCE = 500
-"""Songs brought up to date by one statement, which the server takes 256 kB of at most."""
+_INDEXED_AT_ONCE = 500
+"""Songs given their keys by one statement, which the server takes 256 kB of at most."""
 
 _FIRST_LOOK_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.2
@@ -53,17 +53,18 @@ class ClickHouseDriver:
         self._has_our_format()  # before tables that others have not are added to theirs
         create_missing(self._clickhouse, _TABLES)
         self._clickhouse.insert_alone(sql.WRITE_FORMAT, "format", self._format_to_write)
-        self._bring_up_to_date()
 
     def _format_to_write(self) -> list[Row]:
         return [] if self._has_our_format() else [(settings.FINGERPRINT_VERSION, settings.format_digest())]
 
-    def _bring_up_to_date(self) -> None:
-        """Give songs of a version that did not read tags, which may still be adding some, what they are found by."""
-        while rows := self._clickhouse.rows(sql.WITHOUT_KEY, limit=_KEYS_AT_ONCE):
-            song_ids = tuple(int(song_id) for song_id, _, _ in rows)
+    def index_songs(self) -> int:
+        """Give some songs of an earlier version what they are listed by; of how many there were."""
+        rows = self._clickhouse.rows(sql.WITHOUT_KEY, limit=_INDEXED_AT_ONCE)
+        if rows:
+            song_ids = [int(song_id) for song_id, _, _ in rows]
             keys = [search_key(name, about_column.unpack(packed)) for _, name, packed in rows]
-            self._change(sql.SONG, sql.SET_KEYS, song_ids=song_ids, from_ids=[*song_ids], keys=keys)
+            self._change(sql.SONG, sql.SET_KEYS, song_ids=tuple(song_ids), from_ids=song_ids, keys=keys)
+        return len(rows)
 
     def _has_our_format(self) -> bool:
         """Whether it says what format the catalogue is made with; raises `FormatMismatch` where it is not ours."""

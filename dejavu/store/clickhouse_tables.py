@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from dejavu.errors import FormatMismatch, NotSetUp, StoreError, StoreUnavailable
+from dejavu.errors import FormatMismatch, NotSetUp, Outdated, StoreError, StoreUnavailable
 from dejavu.store import clickhouse_sql as sql
 from dejavu.store.clickhouse_client import ClickHouse
 from dejavu.store.clickhouse_errors import NotAllowed, UnknownDatabase, UnknownSetting
@@ -34,7 +34,7 @@ def create_missing(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> None:
 
 
 def require_all(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> None:
-    """Raise `NotSetUp` where one of the tables is missing, and `FormatMismatch` where it has other columns."""
+    """Raise `NotSetUp` where a table is missing, `Outdated` where a later column is, `FormatMismatch` for others."""
     try:
         present = _columns(clickhouse, tables)
     except UnknownDatabase as exc:
@@ -42,6 +42,8 @@ def require_all(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> None:
     if len(present) < len(tables):
         raise NotSetUp
     _require_our_layout(present, tables)
+    if any(not present[table.name].issuperset(table.added) for table in tables):
+        raise Outdated
 
 
 def _columns(clickhouse: ClickHouse, tables: Sequence[sql.Table]) -> Mapping[str, set[str]]:

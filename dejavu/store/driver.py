@@ -20,7 +20,14 @@ class Driver(Protocol):
     def setup(self) -> None:
         """Create what is missing; raise `FormatMismatch` where the catalogue was made with other format settings.
 
-        A catalogue of a version that did not read tags gets what it takes to list and search its songs.
+        A catalogue of a version that did not read tags gets the columns for them; `index_songs` does the rest.
+        """
+
+    def index_songs(self) -> int:
+        """Give some songs of a version that did not read tags what they are listed by; of how many there were, 0: none.
+
+        To be called until it gives 0, which may take minutes in all, while everything else goes on. Such a version may
+        still be adding songs.
         """
 
     def find_song(self, sha1: str) -> Song | None:
@@ -65,7 +72,8 @@ class Driver(Protocol):
     def check(self) -> str:
         """See whether the catalogue could be used, changing nothing; the server's name and version: `MariaDB 10.11.19`.
 
-        Raises `FormatMismatch` like `setup`, and `NotSetUp` where nobody has set it up yet.
+        Raises `FormatMismatch` like `setup`, `NotSetUp` where nobody has set it up yet, and `Outdated` where only an
+        earlier version has.
         """
 
     def list_songs(self, after: int, limit: int) -> list[Song]:

@@ -12,7 +12,7 @@ from MySQLdb.constants import ER
 
 from dejavu.config import settings
 from dejavu.config.database import ServerDatabase
-from dejavu.errors import FormatMismatch, NotSetUp, StoreError
+from dejavu.errors import FormatMismatch, NotSetUp, Outdated, StoreError
 from dejavu.fingerprint import stretches
 from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Postings, Song, SongQuery, UInt32s
 from dejavu.store import mysql_songs
@@ -90,7 +90,14 @@ class MysqlDriver:
                     "INSERT IGNORE INTO catalogue (one, version, digest, revision) VALUES (1, %s, %s, %s)", ours
                 )
             _check_format(cursor)
-        mysql_songs.bring_up_to_date(self._server)
+        with self._server.transaction() as cursor:  # adding columns may take longer than a look-up
+            if mysql_songs.is_outdated(cursor, self._server.database):
+                mysql_songs.add_columns(cursor)
+
+    def index_songs(self) -> int:
+        """Give some songs of an earlier version what they are listed by; of how many there were."""
+        with self._server.transaction() as cursor:
+            return mysql_songs.index_some(cursor)
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
@@ -188,6 +195,8 @@ class MysqlDriver:
         version = _SCHEMA.check(self._server)
         with self._server.statements() as cursor:
             _check_format(cursor)
+            if mysql_songs.is_outdated(cursor, self._server.database):
+                raise Outdated
         return version
 
     def list_songs(self, after: int, limit: int) -> list[Song]:

@@ -12,7 +12,7 @@ from MySQLdb.constants import ER
 from dejavu.errors import AlreadyFingerprinted, StoreError
 from dejavu.model import Song, SongQuery
 from dejavu.store import about
-from dejavu.store.mysql_server import Cursor, MysqlServer
+from dejavu.store.mysql_server import Cursor
 from dejavu.store.song_ids import possible_song_ids
 
 _COLUMN = """
@@ -20,14 +20,19 @@ _COLUMN = """
     WHERE table_schema = %s AND table_name = 'song' AND column_name = 'search_key'
 """
 
-COLUMNS = """
+_LATER = (
+    "about VARBINARY(8000) NOT NULL DEFAULT ''",
+    "search_key VARBINARY(1000) NOT NULL DEFAULT ''",
+    "KEY song_by_key (search_key, sha1)",
+)
+"""What tables of earlier versions lack."""
+
+COLUMNS = f"""
     song_id INT UNSIGNED NOT NULL PRIMARY KEY,
     sha1 CHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL UNIQUE,
     name VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     total_hashes INT UNSIGNED NOT NULL,
-    about VARBINARY(8000) NOT NULL DEFAULT '',
-    search_key VARBINARY(1000) NOT NULL DEFAULT '',
-    KEY song_by_key (search_key, sha1)
+    {", ".join(_LATER)}
 """
 
 _SONG = "SELECT song_id, name, sha1, total_hashes, about FROM song"
@@ -38,14 +43,9 @@ _INSERT = """
     INSERT INTO song (song_id, name, sha1, total_hashes, about, search_key) VALUES (%s, %s, %s, %s, %s, %s)
 """
 
-_ADD_COLUMNS = """
-    ALTER TABLE song
-    ADD COLUMN about VARBINARY(8000) NOT NULL DEFAULT '',
-    ADD COLUMN search_key VARBINARY(1000) NOT NULL DEFAULT '',
-    ADD KEY song_by_key (search_key, sha1)
-"""
+_ADD_COLUMNS = f"ALTER TABLE song {', '.join(f'ADD {column}' for column in _LATER)}"
 
-_SONGS_AT_ONCE = 1000
+_INDEXED_AT_ONCE = 1000
 
 
 def find(cursor: Cursor, sha1: str) -> Song | None:
@@ -123,32 +123,25 @@ def _condition(query: SongQuery) -> tuple[str, list[bytes | str]]:
     return f"(({wanted}) OR sha1 LIKE CONCAT(%s, '%%'))", [*values, query.sha1_start]
 
 
-def bring_up_to_date(server: MysqlServer) -> None:
-    """Give a catalogue of a version that did not read tags the columns it lacks, and its songs what they are found by.
-
-    Such a version may still be adding songs, and another service may be doing this, too.
-    """
-    with server.transaction() as cursor:
-        if not cursor.execute(_COLUMN, (server.database,)):
-            _add_columns(cursor)
-    while _fill_in(server):
-        pass
+def is_outdated(cursor: Cursor, database: str) -> bool:
+    """Whether the table is that of an earlier version."""
+    return not cursor.execute(_COLUMN, (database,))
 
 
-def _add_columns(cursor: Cursor) -> None:
+def add_columns(cursor: Cursor) -> None:
+    """Give the table of an earlier version the columns it lacks; that version goes on reading and writing it."""
     try:
         cursor.execute(_ADD_COLUMNS)
     except MySQLdb.OperationalError as exc:
-        if exc.args[0] != ER.DUP_FIELDNAME:
+        if exc.args[0] != ER.DUP_FIELDNAME:  # another service has been faster
             raise
 
 
-def _fill_in(server: MysqlServer) -> int:
-    """Give some songs that have none their search keys; how many these were."""
-    with server.transaction() as cursor:
-        cursor.execute("SELECT song_id, name, about FROM song WHERE search_key = '' LIMIT %s", (_SONGS_AT_ONCE,))
-        songs = cursor.fetchall()
-        for song_id, name, packed in songs:
-            key = about.search_key(name, about.unpack(packed.decode())).encode()
-            cursor.execute("UPDATE song SET search_key = %s WHERE song_id = %s", (key, song_id))
+def index_some(cursor: Cursor) -> int:
+    """Give some songs that have none their keys; of how many there were."""
+    cursor.execute("SELECT song_id, name, about FROM song WHERE search_key = '' LIMIT %s", (_INDEXED_AT_ONCE,))
+    songs = cursor.fetchall()
+    for song_id, name, packed in songs:
+        key = about.search_key(name, about.unpack(packed.decode())).encode()
+        cursor.execute("UPDATE song SET search_key = %s WHERE song_id = %s", (key, song_id))
     return len(songs)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dejavu.config import settings
-from dejavu.errors import AlreadyFingerprinted, FormatMismatch, Overloaded, StoreError
+from dejavu.errors import AlreadyFingerprinted, FormatMismatch, Outdated, Overloaded, StoreError
 from dejavu.fingerprint import stretches
 from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Peaks, Postings, Song, SongQuery, UInt32s
 from dejavu.store import sqlite_postings, sqlite_songs
@@ -24,17 +24,7 @@ _APPLICATION_ID = int.from_bytes(b"TunF", "big")
 _SCHEMA_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE format (version INTEGER NOT NULL, digest TEXT NOT NULL)",
-    # AUTOINCREMENT: a key is never given again, so what a process remembers about one stays true.
-    """CREATE TABLE song (
-        key INTEGER PRIMARY KEY AUTOINCREMENT,
-        song_id INTEGER NOT NULL UNIQUE,
-        sha1 TEXT NOT NULL UNIQUE,
-        name TEXT NOT NULL,
-        total_hashes INTEGER NOT NULL,
-        about TEXT NOT NULL DEFAULT '',
-        search_key TEXT NOT NULL DEFAULT ''
-    )""",
-    sqlite_songs.INDEX,
+    *sqlite_songs.SCHEMA,
     "CREATE TABLE postings (id INTEGER PRIMARY KEY, entries BLOB NOT NULL)",
     # By song key and number in one integer: a song's stretches stand side by side, and new ones at the end.
     "CREATE TABLE stretch (id INTEGER PRIMARY KEY, packed BLOB NOT NULL)",
@@ -104,7 +94,13 @@ class SqliteDriver:
                 ours = (settings.FINGERPRINT_VERSION, settings.format_digest())
                 connection.execute("INSERT INTO format (version, digest) VALUES (?, ?)", ours)
             _check_format(connection)
-            sqlite_songs.bring_up_to_date(connection)
+            if sqlite_songs.is_outdated(connection):
+                sqlite_songs.add_columns(connection)
+
+    def index_songs(self) -> int:
+        """Give some songs of an earlier version what they are listed by; of how many there were."""
+        with self._file.writing() as connection:
+            return sqlite_songs.index_some(connection)
 
     def find_song(self, sha1: str) -> Song | None:
         """The song fingerprinted from the file with this SHA-1, or None."""
@@ -176,6 +172,8 @@ class SqliteDriver:
         version = self._file.check()
         with self._file.reading() as connection:
             _check_format(connection)
+            if sqlite_songs.is_outdated(connection):
+                raise Outdated
         return version
 
     def list_songs(self, after: int, limit: int) -> list[Song]:

@@ -9,13 +9,26 @@ from collections.abc import Sequence
 from dejavu.model import Song, SongQuery
 from dejavu.store import about
 
-INDEX = "CREATE INDEX song_by_key ON song (search_key, sha1)"
+_LATER = ("about TEXT NOT NULL DEFAULT ''", "search_key TEXT NOT NULL DEFAULT ''")
+"""Columns that tables of earlier versions lack."""
 
-_ADDED = (
-    "ALTER TABLE song ADD COLUMN about TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE song ADD COLUMN search_key TEXT NOT NULL DEFAULT ''",
-    INDEX,
+_INDEX = "CREATE INDEX song_by_key ON song (search_key, sha1)"
+
+SCHEMA = (
+    # AUTOINCREMENT: a key is never given again, so what a process remembers about one stays true.
+    f"""CREATE TABLE song (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        song_id INTEGER NOT NULL UNIQUE,
+        sha1 TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        total_hashes INTEGER NOT NULL,
+        {", ".join(_LATER)}
+    )""",
+    _INDEX,
 )
+
+_INDEXED_AT_ONCE = 1000
+"""Songs given their keys in one transaction: some tens of milliseconds, in which nobody else writes."""
 
 _SONG = "SELECT song_id, name, sha1, total_hashes, about FROM song"
 
@@ -74,17 +87,25 @@ def rename(connection: sqlite3.Connection, song_id: int, name: str) -> None:
         connection.execute("UPDATE song SET name = ?, search_key = ? WHERE song_id = ?", (name, key, song_id))
 
 
-def bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Give a catalogue of a version that did not read tags the columns it lacks, and its songs what they are found by.
+def is_outdated(connection: sqlite3.Connection) -> bool:
+    """Whether the table is that of an earlier version."""
+    return "search_key" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(song)")}
 
-    Such a version may still be adding songs.
-    """
-    if "search_key" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(song)")}:
-        for statement in _ADDED:
-            connection.execute(statement)
-    songs = connection.execute("SELECT key, name, about FROM song WHERE search_key = ''").fetchall()
+
+def add_columns(connection: sqlite3.Connection) -> None:
+    """Give the table of an earlier version the columns it lacks; that version goes on reading and writing it."""
+    for column in _LATER:
+        connection.execute(f"ALTER TABLE song ADD COLUMN {column}")
+    connection.execute(_INDEX)
+
+
+def index_some(connection: sqlite3.Connection) -> int:
+    """Give some songs that have none their keys; of how many there were."""
+    statement = "SELECT key, name, about FROM song WHERE search_key = '' LIMIT ?"
+    songs = connection.execute(statement, (_INDEXED_AT_ONCE,)).fetchall()
     keys = [(about.search_key(name, about.unpack(packed)), key) for key, name, packed in songs]
     connection.executemany("UPDATE song SET search_key = ? WHERE key = ?", keys)
+    return len(songs)
 
 
 def _values(query: SongQuery) -> dict[str, str | None]:

@@ -42,19 +42,23 @@ _NOT_FOUND = (
 
 def error_response(status: int, code: str, message: str) -> Response:
     """The one shape of every error."""
-    flask.g.error_code = code  # counted with the request
+    count_error(code)
     response = flask.jsonify(status="error", code=code, message=message)
     response.status_code = status
     return response
+
+
+def too_many(error: RateLimitExceeded) -> str:
+    """What a client is told that has asked too often."""
+    limit = error.limit.limit if error.limit else "fewer"
+    return f"Too many requests: {limit} are allowed; wait and send it again."
 
 
 def register_error_handlers(app: Flask, limiter: Limiter) -> None:
     """Give `app` an answer in JSON for every way in which a request can fail."""
 
     def on_rate_limit(error: RateLimitExceeded) -> Response:
-        limit = error.limit.limit if error.limit else "fewer"
-        message = f"Too many requests: {limit} are allowed; wait and send it again."
-        response = error_response(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", message)
+        response = error_response(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", too_many(error))
         response.headers["Retry-After"] = str(seconds_until_reset(limiter))
         return response
 
@@ -63,20 +67,33 @@ def register_error_handlers(app: Flask, limiter: Limiter) -> None:
     app.register_error_handler(RateLimitExceeded, on_rate_limit)
 
 
-def _on_own_error(error: errors.TuneScoutError) -> Response:
+def answer_to(error: errors.TuneScoutError) -> tuple[HTTPStatus, str, dict[str, str]]:
+    """Status, code and headers for one of our errors; raises it again where no request should end in it."""
     answer = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
     if answer is None:
         raise error
     status, code = answer
+    headers = {}
+    if isinstance(error, errors.Overloaded):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(OUTAGE_RETRY_SECONDS)
+    elif status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="tunescout"'
+    return status, code, headers
+
+
+def count_error(code: str) -> None:
+    """Have an error counted with its request."""
+    flask.g.error_code = code
+
+
+def _on_own_error(error: errors.TuneScoutError) -> Response:
+    status, code, headers = answer_to(error)
     if isinstance(error, errors.AlreadyFingerprinted):
         return _already_fingerprinted(error)
     response = error_response(status, code, str(error))
-    if isinstance(error, errors.Overloaded):
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = str(OUTAGE_RETRY_SECONDS)
-    elif status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="tunescout"'
+    response.headers.update(headers)
     return response
 
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Literal
 
 from flask import g, has_request_context
 
-LogFormat = Literal["text", "json"]
+from dejavu.config.deployment import LogFormat
+
+_HANDLER = logging.StreamHandler()
+"""What this sets up; handlers of a server that runs the application are left as they are."""
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s%(of_request)s"
 
 
 def set_up_logging(log_format: LogFormat = "text") -> None:
     """Log to stderr, unless the server that runs this has its own ideas."""
-    logging.basicConfig(level=logging.INFO)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(_TEXT))
+    logging.basicConfig(level=logging.INFO, handlers=[_HANDLER])
+    _HANDLER.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(_TEXT))
     logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # refused requests have their line already
 
 

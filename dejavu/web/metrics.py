@@ -31,8 +31,10 @@ from dejavu.web.request_log import route
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600)
 """Bounds of the buckets: from a look-up to a file that takes as long as it may."""
 
-_STAGES = ("wait", "fingerprint", "look_up", "align", "store")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
+"""Clients may make up others, and each would be a series of its own."""
 
+_STAGES = ("wait", "fingerprint", "look_up", "align", "store")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when a count began is known by it having been 0
 
@@ -74,9 +76,9 @@ def register_metrics(app: Flask, service: Service, deployment: Deployment) -> No
     counts = _Counts(None if is_shared else own)
 
     def count(response: Response) -> Response:
-        name = route()
-        counts.requests.labels(request.method, name, response.status_code).inc()
-        counts.request_seconds.labels(request.method, name).observe(time.perf_counter() - g.began)
+        method, name = request.method if request.method in _METHODS else "other", route()
+        counts.requests.labels(method, name, response.status_code).inc()
+        counts.request_seconds.labels(method, name).observe(time.perf_counter() - g.began)
         recognition: Recognition | None = g.get("recognition")
         if recognition is not None:
             counts.recognitions.labels(_outcome(recognition)).inc()

@@ -10,13 +10,14 @@ from typing import Any
 
 import flask
 from flask import Blueprint, Response
-from flask_limiter import Limiter
+from flask_limiter import Limiter, RateLimitExceeded
 
 from dejavu.config.deployment import Deployment
 from dejavu.errors import TuneScoutError
 from dejavu.pictures import words
 from dejavu.service.service import Service
-from dejavu.web.errors import ANSWERS
+from dejavu.web.errors import answer_to, count_error, too_many
+from dejavu.web.rate_limits import seconds_until_reset
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -87,21 +88,29 @@ def page_routes(service: Service, deployment: Deployment, limiter: Limiter) -> B
         return flask.render_template("catalogue.html")
 
     @pages.errorhandler(TuneScoutError)
-    def on_error(error: TuneScoutError) -> tuple[str, int]:
+    def on_error(error: TuneScoutError) -> tuple[str, int, dict[str, str]]:
         """Say in a page what went wrong."""
-        status, code = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
-        headline = _HEADLINES.get(code, "This did not work")
-        return flask.render_template("error.html", headline=headline, message=str(error)), status
+        status, code, headers = answer_to(error)
+        return _error_page(code, str(error)), status, headers
+
+    @pages.errorhandler(RateLimitExceeded)
+    def on_rate_limit(error: RateLimitExceeded) -> tuple[str, int, dict[str, str]]:
+        """The same for who asks too often."""
+        retry_after = str(seconds_until_reset(limiter))
+        return _error_page("rate_limited", too_many(error)), HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": retry_after}
 
     @pages.after_request
     def add_headers(response: Response) -> Response:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
-        if response.mimetype == "text/html":
-            response.headers["Cache-Control"] = "no-cache" if response.status_code == HTTPStatus.OK else "no-store"
         return response
 
     return pages
+
+
+def _error_page(code: str, message: str) -> str:
+    count_error(code)
+    return flask.render_template("error.html", headline=_HEADLINES.get(code, "This did not work"), message=message)
 
 
 def _title(matches: list[Shown]) -> str:

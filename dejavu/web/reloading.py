@@ -99,7 +99,8 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
         """Let the old process stop once the new one is ready; called by gunicorn again and again."""
         if self._trial is not None and _is_ready(self._trial.ready):
             self._configuration.deployment = self._trial.deployment
-            self._end_trial("reload done")
+            _log.info("reload done")
+            self._end_trial()
         super().manage_workers()
 
     def reap_workers(self) -> None:
@@ -110,14 +111,14 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
             if self._trial is None or self._trial.pid in self.WORKERS:
                 raise
         if self._trial is not None and self._trial.pid not in self.WORKERS:
-            self._end_trial("reload refused: the service does not start with it; the old configuration goes on")
+            _log.error("reload refused: the service does not start with it; the old configuration goes on")
+            self._end_trial()
 
-    def _end_trial(self, told: str) -> None:
-        assert self._trial is not None  # noqa: S101
+    def _end_trial(self) -> None:
+        assert self._trial is not None  # noqa: S101 - nobody calls it otherwise
         os.close(self._trial.ready)
         self._trial = None
         self.num_workers = 1
-        _log.log(logging.ERROR if "refused" in told else logging.INFO, told)
         if self._asked_again:
             self._asked_again = False
             self.handle_hup()

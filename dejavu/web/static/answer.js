@@ -1,8 +1,16 @@
 /* An answer as the service draws it at its own address, for the page that asked. */
 
+import { Refusal } from "./api.js";
+
+
 /** Put the answer kept under `token` into `place`. */
 export async function show(place, token) {
-  const response = await fetch(`/results/${token}`);
+  let response;
+  try {
+    response = await fetch(`/results/${token}`);
+  } catch {
+    throw new Refusal(0, "Check the connection, and try again.");
+  }
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const answer = page.querySelector("#shown-answer") || page.querySelector("main > article");
   const title = answer.querySelector("h1");

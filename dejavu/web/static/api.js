@@ -68,6 +68,7 @@ export async function askPatiently(method, address, options = {}, waiting = () =
 
 export function pause(milliseconds, signal = null) {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(new Refusal(-1, "Cancelled."));
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => {
       clearTimeout(timer);

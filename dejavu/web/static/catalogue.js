@@ -1,4 +1,5 @@
 import { ask, askPatiently, form, Refusal } from "./api.js";
+import { dropArea } from "./drop.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -91,7 +92,6 @@ function edit(item, song) {
   name.setAttribute("aria-label", `New name of ${song.song_name}`);
   const status = element("p", "status bad");
   status.setAttribute("role", "alert");
-  const shown = [...item.childNodes];
   const close = (renamed = song) => {
     const fresh = row(renamed);
     item.replaceWith(fresh);
@@ -111,7 +111,6 @@ function edit(item, song) {
   editor.addEventListener("keydown", (event) => event.key === "Escape" && close());
   item.replaceChildren(editor);
   name.select();
-  return shown;
 }
 
 function confirmDeleting(item, song) {
@@ -143,17 +142,7 @@ $("files").addEventListener("change", () => {
   add($("files").files);
   $("files").value = "";
 });
-for (const kind of ["dragenter", "dragover"]) {
-  $("drop").addEventListener(kind, (event) => {
-    event.preventDefault();
-    $("drop").classList.add("over");
-  });
-}
-for (const kind of ["dragleave", "drop"]) $("drop").addEventListener(kind, () => $("drop").classList.remove("over"));
-$("drop").addEventListener("drop", (event) => {
-  event.preventDefault();
-  add(event.dataTransfer.files);
-});
+dropArea($("drop"), add);
 window.addEventListener("beforeunload", (event) => (running || waiting.length) && event.preventDefault());
 
 function add(files) {

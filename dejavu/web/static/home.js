@@ -1,5 +1,6 @@
 import { ask, askPatiently, form, pause, Refusal } from "./api.js";
 import { show } from "./answer.js";
+import { dropArea } from "./drop.js";
 import { hindrance, Recording, whyNot } from "./recorder.js";
 
 /* When what was heard so far is sent, in seconds; after the last one its answer counts. */
@@ -25,27 +26,33 @@ async function listen() {
   const control = (listening = new AbortController());
   const status = $("listen-status");
   answer.replaceChildren();
-  status.classList.remove("bad");
-  status.textContent = "Waiting for the microphone …";
+  const tell = (text, isBad = false) => {
+    status.classList.toggle("bad", isBad);
+    status.textContent = text;
+  };
   let recording;
+  tell("Waiting for the microphone …");
   try {
     recording = await Recording.begin((level) => $("level").style.setProperty("--level", level));
     $("listen-label").textContent = "Stop";
-    const found = await firstSureAnswer(recording, control.signal, (text) => (status.textContent = text));
-    status.textContent = "";
-    await show(answer, found.token);
-    answer.focus({ preventScroll: true });
-    answer.scrollIntoView({ block: "nearest" });
+    const found = await firstSureAnswer(recording, control.signal, tell);
+    tell("");
+    await present(found);
   } catch (error) {
-    const told = error instanceof Refusal ? error.toString() : whyNot(error);
-    status.classList.toggle("bad", error.status !== -1);
-    status.textContent = told;
+    tell(error instanceof Refusal ? error.toString() : whyNot(error), error.status !== -1);
   } finally {
     recording?.end();
     $("listen-label").textContent = "Listen";
     $("level").style.setProperty("--level", 0);
     listening = null;
   }
+}
+
+/** Show an answer, and lead to it. */
+async function present(found) {
+  await show(answer, found.token);
+  answer.focus({ preventScroll: true });
+  answer.scrollIntoView({ block: "nearest" });
 }
 
 /** Send what was heard at each mark until an answer is sure; the last one counts in any case. */
@@ -85,19 +92,9 @@ $("file-form").addEventListener("submit", (event) => {
   if (!sending) send();
 });
 
-for (const kind of ["dragenter", "dragover"]) {
-  $("drop").addEventListener(kind, (event) => {
-    event.preventDefault();
-    $("drop").classList.add("over");
-  });
-}
-for (const kind of ["dragleave", "drop"]) $("drop").addEventListener(kind, () => $("drop").classList.remove("over"));
-$("drop").addEventListener("drop", (event) => {
-  event.preventDefault();
-  if (event.dataTransfer.files.length) {
-    input.files = event.dataTransfer.files;
-    nameFile();
-  }
+dropArea($("drop"), (files) => {
+  input.files = files;
+  nameFile();
 });
 
 function nameFile() {
@@ -140,9 +137,7 @@ async function send() {
     const options = { body: form(file, file.name, { start, duration }), progress: onProgress, signal: control.signal };
     const found = await askPatiently("POST", "/api/recognize", options, busy(tell));
     tell("");
-    await show(answer, found.token);
-    answer.focus({ preventScroll: true });
-    answer.scrollIntoView({ block: "nearest" });
+    await present(found);
   } catch (error) {
     tell(error instanceof Refusal ? error.toString() : "The file cannot be read any more; choose it again.", error.status !== -1);
   } finally {

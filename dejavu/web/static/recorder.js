@@ -54,7 +54,7 @@ export class Recording {
     cancelAnimationFrame(this.#frame);
     if (this.#recorder?.state === "recording") this.#recorder.stop();
     this.#stream?.getTracks().forEach((track) => track.stop());
-    this.#context?.close();
+    if (this.#context?.state !== "closed") this.#context?.close();
   }
 
   #measure(onLevel) {
