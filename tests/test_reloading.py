@@ -65,8 +65,11 @@ def test_told_to_stop_while_it_reloads_it_stops(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         server.signal(signal.SIGHUP)
         server.wait_for("reload begins")
+        server.signal(signal.SIGHUP)  # a second one is waiting then
         started = server.descendants()
-        server.stop()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert "reload refused" not in server.log
         wait_until_gone(started)
 
 

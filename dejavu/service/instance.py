@@ -80,6 +80,7 @@ class Instance:
         self._availability = Availability(name, self._probe)
         self._questions = Lane(f"{name}-ask", settings.LANE_THREADS, settings.LANE_WAITING)
         self._inserts = Lane(f"{name}-insert", settings.WRITE_LANE_THREADS, settings.WRITE_LANE_WAITING)
+        self._indexing = Lane(f"{name}-index", 1, 1)  # of its own, so that no song is refused for it
         self._counts: Counts | None = None
         self._counted_at = 0.0
 
@@ -249,7 +250,7 @@ class Instance:
     def _start_indexing(self) -> None:
         """Have songs of an earlier version indexed, some at a time beside what else is written."""
         with suppress(LaneFull, RuntimeError):  # the next time, or in another process
-            self._inserts.start(self._index_some, settings.INSERT_TIMEOUT_SECONDS)
+            self._indexing.start(self._index_some, settings.INSERT_TIMEOUT_SECONDS)
 
     def _index_some(self) -> None:
         try:
@@ -283,5 +284,6 @@ class Instance:
         """Finish what is running and let go of the database."""
         self._questions.close()
         self._inserts.close()
+        self._indexing.close()
         self._availability.close()
         self._driver.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from dejavu.errors import ConfigError
 _log = logging.getLogger(__name__)
 
 _READY = b"1"
+
+STOPPING_SIGNALS = frozenset({signal.SIGTERM, signal.SIGQUIT})
+"""What tells a process that serves to stop. Blocked from its fork until it has handlers of its own, since those that
+it inherits would swallow them, and it would be waited for until it is killed."""
 
 
 @dataclass(slots=True)
@@ -73,7 +78,13 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
         self._configuration = configuration
         self._trial: _Trial | None = None
         self._asked_again = False
+        self._is_stopping = False
         super().__init__(app)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop what serves, a trial as well; called by gunicorn."""
+        self._is_stopping, self._asked_again = True, False
+        super().stop(graceful)
 
     def handle_hup(self) -> None:
         """Try the configuration as it is now; called by gunicorn."""
@@ -95,6 +106,14 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
         os.set_blocking(ready, False)
         self._trial = _Trial(pid, deployment, ready)
 
+    def spawn_worker(self) -> int:
+        """Start a process that serves, with `STOPPING_SIGNALS` blocked there; called by gunicorn."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
+        try:
+            return int(super().spawn_worker())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)
+
     def manage_workers(self) -> None:
         """Let the old process stop once the new one is ready; called by gunicorn again and again."""
         if self._trial is not None and _is_ready(self._trial.ready):
@@ -111,7 +130,8 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
             if self._trial is None or self._trial.pid in self.WORKERS:
                 raise
         if self._trial is not None and self._trial.pid not in self.WORKERS:
-            _log.error("reload refused: the service does not start with it; the old configuration goes on")
+            if not self._is_stopping:
+                _log.error("reload refused: the service does not start with it; the old configuration goes on")
             self._end_trial()
 
     def _end_trial(self) -> None:

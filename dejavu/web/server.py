@@ -34,7 +34,7 @@ from dejavu.config import settings
 from dejavu.config.deployment import Deployment
 from dejavu.errors import ConfigError, TuneScoutError
 from dejavu.service.recognizer import clip_places
-from dejavu.web.reloading import Configuration, ReloadingArbiter
+from dejavu.web.reloading import STOPPING_SIGNALS, Configuration, ReloadingArbiter
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class ServerWorker(ThreadWorker):  # type: ignore[misc]
         super().init_signals()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent, too, which then starts another
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """On the way out, stop listening instead of letting new clients wait for nothing; called by gunicorn."""
