@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
+import dejavu.processor  # noqa: F401 - before numpy
 from dejavu.config.deployment import Deployment, load_deployment
 from dejavu.errors import ConfigError
 from dejavu.service.service import Service
