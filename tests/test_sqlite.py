@@ -17,9 +17,12 @@ from driver_songs import assert_brought_up_to_date
 
 from dejavu.errors import FormatMismatch, Overloaded, StoreUnavailable
 from dejavu.model import Fingerprints
-from dejavu.store import sqlite_file, sqlite_postings
+from dejavu.store import sqlite_file, sqlite_look_up, sqlite_postings
 from dejavu.store.sqlite import SqliteDriver
+from dejavu.store.sqlite_postings import PackedRows, buckets_of, packed_rows, unpack
 from dejavu.store.sqlite_results import SqliteResults
+
+Reader = Callable[[sqlite3.Connection, list[int]], Iterator[PackedRows]]
 
 EVERYTHING = np.arange(1000, dtype=np.uint32)
 
@@ -180,8 +183,29 @@ def test_packing_and_unpacking_agree_with_plain_loops() -> None:
     assert rows == by_bucket
     asked = np.array([299, 7, 63, 64, 5000], np.uint32)
     read = [(1 << 26 | bucket, rows[1 << 26 | bucket]) for bucket in (0, 1, 4)]
-    found = zip(*(column.tolist() for column in sqlite_postings.unpack([read], asked)), strict=True)
+    found = zip(*(column.tolist() for column in unpack([packed_rows(read)], asked)), strict=True)
     assert set(found) == expected({1024 + 5: prints}, asked)
+
+
+@pytest.mark.parametrize("read", [sqlite_look_up.together, sqlite_look_up.one_by_one])
+def test_both_ways_to_read_rows_find_the_postings(path: Path, driver: SqliteDriver, read: Reader) -> None:
+    if read is sqlite_look_up.together and not sqlite_look_up.joins_bytes():
+        pytest.skip(f"SQLite {sqlite3.sqlite_version} joins text only")
+    asked = np.arange(0, 40_000, 3, dtype=np.uint32)  # of more buckets than are read at once
+
+    def found() -> set[tuple[int, ...]]:
+        with closing(sqlite3.connect(path)) as connection:
+            columns = unpack(read(connection, buckets_of(asked)), asked)
+        return set(zip(*(column.tolist() for column in columns), strict=True))
+
+    assert found() == set()
+    songs = {}
+    for key in (1, 2, 2048):  # in the first and the third generation; entries are full of zero bytes
+        _execute(path, f"INSERT OR REPLACE INTO sqlite_sequence (rowid, name, seq) VALUES (1, 'song', {key - 1})")
+        hashes = np.arange(key % 3, 40_000, 7)
+        songs[key] = from_pairs(hashes, hashes % 300)
+        driver.insert(f"{key}", sha1(key), songs[key])
+    assert found() == expected(songs, asked)
 
 
 def test_a_number_beyond_all_stretches_does_not_lead_to_the_next_song(driver: SqliteDriver) -> None:
@@ -193,7 +217,7 @@ def test_a_number_beyond_all_stretches_does_not_lead_to_the_next_song(driver: Sq
 def test_nothing_packs_to_nothing() -> None:
     nothing = np.empty(0, np.uint32)
     assert list(sqlite_postings.pack(1, Fingerprints(nothing, nothing, NO_PEAKS))) == []
-    assert [column.size for column in sqlite_postings.unpack([], nothing)] == [0, 0, 0]
+    assert [column.size for column in unpack([], nothing)] == [0, 0, 0]
 
 
 def _set_up(store: SqliteDriver | SqliteResults) -> None:

@@ -16,7 +16,7 @@ from dejavu.config import settings
 from dejavu.errors import AlreadyFingerprinted, FormatMismatch, Outdated, Overloaded, StoreError
 from dejavu.fingerprint import stretches
 from dejavu.model import NOTHING_KNOWN, About, Counts, Fingerprints, Peaks, Postings, Song, SongQuery, UInt32s
-from dejavu.store import sqlite_postings, sqlite_songs
+from dejavu.store import sqlite_look_up, sqlite_postings, sqlite_songs
 from dejavu.store.song_ids import possible_song_ids
 from dejavu.store.sqlite_file import FileBusy, SqliteFile
 
@@ -46,17 +46,6 @@ _APPEND = """
     ON CONFLICT (id) DO UPDATE SET entries = CAST(entries || excluded.entries AS BLOB)
 """
 
-_LOOK_UP = f"""
-    WITH RECURSIVE generation (number) AS (
-        SELECT 0
-        UNION ALL
-        SELECT number + 1 FROM generation WHERE number < (SELECT max(key) FROM song) >> {sqlite_postings.KEY_BITS}
-    )
-    SELECT postings.id, postings.entries
-    FROM generation CROSS JOIN json_each(?) AS bucket
-    CROSS JOIN postings ON postings.id = (generation.number << {sqlite_postings.BUCKET_BITS}) + bucket.value
-"""  # noqa: S608 - the numbers are constants of this program
-
 _STRETCH_BITS = 21
 """Bits of a stretch's id for its number: as many as the frames of 32 bits can make stretches."""
 
@@ -71,9 +60,6 @@ _STRETCHES = f"""
 """  # noqa: S608 - the number is a constant of this program
 
 _BUSY_RETRY_SECONDS = 30
-
-_ROWS_LOOKED_THROUGH = 512
-"""Rows of a look-up unpacked at a time: about two megabytes."""
 
 _ROWS_PER_STEP = 4096
 """Rows of postings held in memory at a time while songs are deleted or taken out: a few megabytes."""
@@ -137,10 +123,9 @@ class SqliteDriver:
 
     def postings(self, hashes: UInt32s) -> Postings:
         """Every posting of these hashes (uint32[n], distinct)."""
-        buckets = json.dumps(sqlite_postings.buckets_of(hashes))
+        buckets = sqlite_postings.buckets_of(hashes)
         with self._file.reading() as connection:
-            rows = connection.execute(_LOOK_UP, (buckets,))
-            found, keys, offsets = sqlite_postings.unpack(_batches(rows, _ROWS_LOOKED_THROUGH), hashes)
+            found, keys, offsets = sqlite_postings.unpack(sqlite_look_up.rows_of(connection, buckets), hashes)
             song_ids = self._song_ids.of(keys, connection)
         present = song_ids >= 0  # a song deleted since the look-up has no id any more
         return Postings(found[present], song_ids[present].astype(np.uint32), offsets[present])
@@ -281,8 +266,8 @@ def _peaks(connection: sqlite3.Connection, key: int) -> Peaks:
     return stretches.join(dict(connection.execute(select, (first, first, last)).fetchall()))
 
 
-def _batches(cursor: sqlite3.Cursor, size: int = _ROWS_PER_STEP) -> Iterator[list[sqlite_postings.Row]]:
-    while rows := cursor.fetchmany(size):
+def _batches(cursor: sqlite3.Cursor) -> Iterator[list[sqlite_postings.Row]]:
+    while rows := cursor.fetchmany(_ROWS_PER_STEP):
         yield rows
 
 

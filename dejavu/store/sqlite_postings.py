@@ -33,6 +33,9 @@ _ENTRY = np.dtype([("offset", "<u4"), ("tag", "<u2")])
 Row = tuple[int, bytes]
 """Row id and entries."""
 
+PackedRows = tuple[NDArray[np.int64], NDArray[np.int64], bytes | memoryview]
+"""Row ids, bytes of each row's entries (0 for none), and the entries, one row's after the other's."""
+
 
 def buckets_of(hashes: UInt32s) -> list[int]:
     """The distinct buckets of some hashes (uint32[n], any order), ascending."""
@@ -60,7 +63,14 @@ def pack(key: int, fingerprints: Fingerprints) -> Iterator[Row]:
     return ((first_row | bucket, packed[start:end]) for bucket, (start, end) in rows)
 
 
-def unpack(batches: Iterable[Sequence[Row]], hashes: UInt32s) -> tuple[UInt32s, NDArray[np.int64], UInt32s]:
+def packed_rows(rows: Sequence[Row]) -> PackedRows:
+    """Rows as columns."""
+    ids, packed = zip(*rows, strict=True) if rows else ((), ())
+    sizes = np.fromiter(map(len, packed), np.int64, len(rows))
+    return np.fromiter(ids, np.int64, len(rows)), sizes, b"".join(packed)
+
+
+def unpack(batches: Iterable[PackedRows], hashes: UInt32s) -> tuple[UInt32s, NDArray[np.int64], UInt32s]:
     """The postings of some hashes among the rows of their buckets: hashes, song keys and offsets, as columns.
 
     batches : all rows from `buckets_of(hashes)`, of any generation, so many at a time. Of ten entries nine are of other
@@ -70,14 +80,15 @@ def unpack(batches: Iterable[Sequence[Row]], hashes: UInt32s) -> tuple[UInt32s, 
     buckets, places = np.unique(hashes >> HASH_BITS, return_inverse=True)
     asked = np.zeros((buckets.size, 1 << HASH_BITS), np.bool_)
     asked[places, hashes & _HASH_MASK] = True
-    parts = [_asked_entries(rows, buckets, asked.reshape(-1)) for rows in itertools.chain([[]], batches)]
+    nothing = packed_rows([])
+    parts = [_asked_entries(rows, buckets, asked.reshape(-1)) for rows in itertools.chain([nothing], batches)]
     row_ids, tags, offsets = (np.concatenate(column) for column in zip(*parts, strict=True))
     found = ((row_ids & _BUCKET_MASK) << HASH_BITS | tags & _HASH_MASK).astype(np.uint32)
     return found, row_ids >> BUCKET_BITS << KEY_BITS | tags >> HASH_BITS, offsets
 
 
 def _asked_entries(
-    rows: Sequence[Row], buckets: UInt32s, asked: NDArray[np.bool_]
+    rows: PackedRows, buckets: UInt32s, asked: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint16], UInt32s]:
     """Row id, tag and offset of the entries whose hashes are `asked` (a flag for each hash of each of the buckets)."""
     row_ids, sizes, entries = _columns(rows)
@@ -116,7 +127,7 @@ def unpack_songs(batches: Iterable[Sequence[Row]], keys: Sequence[int]) -> dict[
 
 def without_song(rows: Sequence[Row], key: int) -> Iterator[Row]:
     """Those of a generation's `rows` that hold postings of the song with this key, with these taken out."""
-    _, sizes, entries = _columns(rows)
+    _, sizes, entries = _columns(packed_rows(rows))
     others = entries["tag"] >> HASH_BITS != key % SONGS_PER_GENERATION
     starts = np.cumsum(sizes) - sizes
     for index in np.flatnonzero(np.add.reduceat(~others, starts, dtype=np.int64)).tolist():
@@ -126,16 +137,14 @@ def without_song(rows: Sequence[Row], key: int) -> Iterator[Row]:
 
 def _entries_of_songs(rows: Sequence[Row], wanted: NDArray[np.bool_]) -> tuple[UInt32s, UInt32s, UInt32s]:
     """Key within the generation, hash and offset of the entries of `wanted` songs (one flag for each such key)."""
-    row_ids, sizes, entries = _columns(rows)
+    row_ids, sizes, entries = _columns(packed_rows(rows))
     slots = entries["tag"] >> HASH_BITS
     chosen = np.flatnonzero(wanted[slots])
     hashes = (np.repeat(row_ids, sizes)[chosen] & _BUCKET_MASK) << HASH_BITS | entries["tag"][chosen] & _HASH_MASK
     return slots[chosen].astype(np.uint32), hashes.astype(np.uint32), entries["offset"][chosen].astype(np.uint32)
 
 
-def _columns(rows: Sequence[Row]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void]]:
+def _columns(rows: PackedRows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void]]:
     """Row ids, number of entries of each row, and all entries, one row's after the other's."""
-    ids, packed = zip(*rows, strict=True) if rows else ((), ())
-    row_ids = np.fromiter(ids, np.int64, len(rows))
-    sizes = np.fromiter(map(len, packed), np.int64, len(rows)) // _ENTRY.itemsize
-    return row_ids, sizes, np.frombuffer(b"".join(packed), _ENTRY)
+    row_ids, sizes, packed = rows
+    return row_ids, sizes // _ENTRY.itemsize, np.frombuffer(packed, _ENTRY)
