@@ -1,4 +1,4 @@
-# make run     serve on http://127.0.0.1:8000 (HOST and PORT change that)
+# make run     serve on http://127.0.0.1:8000 (HOST and PORT change that); make install: set up what that needs, only
 # make test    run all tests; make test-fast: those that start no server
 # make check   format, lint, types and the order of imports; make format: put the first two right
 # make bench   print how well and how fast everything is (benchmarks/README.md); make bench-accuracy: one of the commands
@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := run
-.PHONY: run test test-fast check format bench clean
+.PHONY: run install test test-fast check format bench clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -21,8 +21,10 @@ PYTHON ?= python3.14 python3.13 python3.12 python3.11 python3
 CONFIG := $(or $(TUNESCOUT_CONFIG),config.json)
 USES_MYSQL := $(shell grep -ls '"mysql"' '$(CONFIG)')
 
-run: $(VENV)/installed $(if $(USES_MYSQL),$(VENV)/installed-mysql)
+run: install
 	exec $(BIN)/python app.py
+
+install: $(VENV)/installed $(if $(USES_MYSQL),$(VENV)/installed-mysql)
 
 # Each file's tests run one after the other, those of different files beside each other.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
@@ -73,7 +75,8 @@ $(VENV)/installed-dev: requirements.txt requirements-mysql.txt requirements-dev.
 
 # What tests run, each with the packages it is in. Of MariaDB those that start no service.
 TEST_PROGRAMS := ffmpeg:ffmpeg mariadbd:mariadb-server-core my_print_defaults:mariadb-client-core \
-	redis-server:redis-server clickhouse-server:clickhouse-server chromium:chromium
+	redis-server:redis-server clickhouse-server:clickhouse-server chromium:chromium \
+	nginx:nginx
 
 # Shell that the recipes above begin with: the environment, made if need be by the newest Python there is.
 define environment

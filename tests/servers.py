@@ -43,7 +43,8 @@ def make_config(**changes: Any) -> dict[str, Any]:
 class Server:
     """`python app.py` with a configuration and databases of its own in `folder`, on a free port."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, program: Path = PROJECT / "app.py", **changes: Any) -> None:
+        self._program = program
         self._config = folder / "config.json"
         self._config.write_text(json.dumps(make_config(**changes)))
         self._process: subprocess.Popen[str] | None = None
@@ -92,7 +93,7 @@ class Server:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("TUNESCOUT_")}
         self._lines, self._ended = [], False
         self._process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "app.py")],
+            [sys.executable, str(self._program)],
             cwd=self._config.parent,
             env={
                 **clean,

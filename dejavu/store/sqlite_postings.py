@@ -95,7 +95,7 @@ def _asked_entries(
     tags = entries["tag"]
     # A table of the asked buckets fits in the processor's cache; searching each entry's hash takes three times as long.
     firsts = (np.searchsorted(buckets, row_ids & _BUCKET_MASK) << HASH_BITS).astype(np.int32)
-    wanted = np.flatnonzero(asked[np.repeat(firsts, sizes) + (tags & _HASH_MASK)])
+    wanted = np.flatnonzero(asked.take(np.repeat(firsts, sizes) + (tags & _HASH_MASK)))
     of_rows = np.diff(np.searchsorted(wanted, np.append(0, np.cumsum(sizes))))
     return np.repeat(row_ids, of_rows), tags[wanted], entries["offset"][wanted].astype(np.uint32)
 
