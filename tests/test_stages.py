@@ -193,7 +193,7 @@ def test_sqlite_by_hand(tmp_path: Path):
         numbers = {song.sha1: song.song_id for song in driver.list_songs(-1, 10)}
 
         def of_rows(rows: list[sqlite_postings.Row]) -> Postings:
-            found, keys, offsets = sqlite_postings.unpack([rows], HASHES)
+            found, keys, offsets = sqlite_postings.unpack([sqlite_postings.packed_rows(rows)], HASHES)
             ids = np.array([numbers[sha1(key - 1)] for key in keys.tolist()], np.uint32)  # keys count from 1
             return Postings(found, ids, offsets)
 
