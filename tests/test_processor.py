@@ -44,6 +44,13 @@ def test_only_zen_4_sorts_badly(cpuinfo: str, expected: bool) -> None:
     assert sorts_badly_with_avx512(cpuinfo) is expected
 
 
+def test_a_zen_4_does_without_avx512(tmp_path: Path) -> None:
+    path, environment = tmp_path / "cpuinfo", dict[str, str]()
+    path.write_text(ZEN_4)
+    choose_features(path, environment)
+    assert environment == {"NPY_DISABLE_CPU_FEATURES": "X86_V4"}
+
+
 @pytest.mark.parametrize("switch", ["NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"])
 def test_what_the_operator_set_stays(tmp_path: Path, switch: str) -> None:
     path, environment = tmp_path / "cpuinfo", {switch: "AVX512_ICL"}

@@ -7,7 +7,6 @@ one after the other (benchmarks/README.md). So SQLite hands over hundreds of row
 
 from __future__ import annotations
 
-import itertools
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ def together(connection: sqlite3.Connection, buckets: list[int]) -> Iterator[Pac
 def one_by_one(connection: sqlite3.Connection, buckets: list[int]) -> Iterator[PackedRows]:
     """See `rows_of`; for every SQLite."""
     cursor = connection.execute(_ONE_BY_ONE, (json.dumps(buckets),))
-    return map(packed_rows, itertools.takewhile(bool, iter(lambda: cursor.fetchmany(_ROWS_AT_ONCE), None)))
+    return map(packed_rows, iter(lambda: cursor.fetchmany(_ROWS_AT_ONCE), []))
 
 
 @cache
